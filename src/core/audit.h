@@ -1,0 +1,195 @@
+
+/*
+ * Copyright (C) ngx_armoriq authors
+ *
+ * The audit log, format "AIQL/1" (docs/audit-format.md):
+ *
+ *     DIR/log.json                    origin, format, hash, vkeys, created
+ *     DIR/seg-<first seq %016u>.jsonl one record per line, append only
+ *     DIR/lock                        flock() of whoever appends
+ *
+ * Line n is hashed as stored: leaf(n) = SHA-256(0x00 | line without LF), and
+ * line n carries "prev": hex leaf(n - 1).  The first one carries SHA-256(
+ * "armoriq-audit/v1\n" origin "\n" vkey).  A record starts with
+ * {"v":1,"seq":N,"prev":"...","t":"TYPE","ts":"...": seq and prev are given
+ * when it is written, so there are no gaps.
+ */
+
+
+#ifndef _AIQ_AUDIT_H_INCLUDED_
+#define _AIQ_AUDIT_H_INCLUDED_
+
+
+#include "merkle.h"
+#include "json.h"
+
+
+#define AIQ_AUDIT_LINE_MAX   65535    /* with LF */
+#define AIQ_AUDIT_BODY_MAX   65000    /* what is appended, without the front */
+#define AIQ_AUDIT_RID_LEN    32       /* hex digits of a request id */
+
+
+/* exit codes of "armoriqctl audit verify" (trust A5); final */
+
+typedef enum {
+    AIQ_AUDIT_OK = 0,
+    AIQ_AUDIT_UNKNOWN = 10,           /* fine, but outcomes are unknown */
+    AIQ_AUDIT_BROKEN = 20,            /* chain or record broken */
+    AIQ_AUDIT_GAP = 21,               /* sequence gap or reorder */
+    AIQ_AUDIT_TRUNCATED = 22,         /* shorter than a checkpoint says */
+    AIQ_AUDIT_SIGNATURE = 23,
+    AIQ_AUDIT_INCONSISTENT = 24,      /* checkpoints disagree */
+    AIQ_AUDIT_TORN = 25,              /* torn tail that nobody declared */
+    AIQ_AUDIT_MISMATCH = 26,          /* outcome without its intent */
+    AIQ_AUDIT_IO = 30
+} aiq_audit_code_e;
+
+
+/*
+ * Bodies of records: everything behind "prev", that is  "t":...}  without a
+ * LF.  Strings of clients are escaped; fields longer than allowed become
+ * {"len":N,"sha256":"..."} and set "trunc":true (A16, A17).
+ */
+
+typedef struct {
+    int64_t             ts_us;        /* Unix microseconds */
+    aiq_str_t           inst;         /* instance: boot id and generation */
+    unsigned            worker;
+    aiq_str_t           rid;          /* AIQ_AUDIT_RID_LEN hex digits */
+    aiq_str_t           org;          /* these may be empty: left out */
+    aiq_str_t           agent;
+    aiq_str_t           user;
+    aiq_str_t           jti;
+    aiq_str_t           kid;
+    const unsigned char *token_id;    /* 32 bytes or NULL: tok.h */
+    int64_t             token_exp;    /* 0: none */
+    const unsigned char *plan_hash;   /* 32 bytes or NULL */
+    int64_t             step;         /* -1: none */
+    aiq_str_t           mcp;
+    aiq_str_t           http;         /* HTTP method */
+    aiq_str_t           method;       /* JSON-RPC method */
+    aiq_str_t           tool;
+    const unsigned char *args_hash;   /* 32 bytes or NULL */
+    const unsigned char *req_hash;    /* 32 bytes or NULL */
+    aiq_str_t           verdict;      /* "PERMIT", "DENY", "HOLD" */
+    aiq_str_t           reason;
+    aiq_str_t           detail;       /* sentence of aiq_err_t, or empty */
+    aiq_str_t           policy;       /* "name@revision" or empty */
+    aiq_str_t           source;       /* client address, text */
+    unsigned            dry_run:1;    /* denied, but let through */
+} aiq_audit_intent_t;
+
+typedef struct {
+    int64_t             ts_us;
+    aiq_str_t           rid;
+    uint64_t            intent_seq;
+    const unsigned char *intent_hash; /* 32 bytes: leaf of the INTENT */
+    aiq_str_t           status;       /* executed, not_sent, upstream_error,
+                                         client_abort, unknown */
+    unsigned            http;         /* status sent to the client, 0: none */
+    unsigned            attempts;     /* peers tried */
+    int64_t             res_len;      /* bytes of the answer, -1: unknown */
+    uint64_t            dur_us;
+} aiq_audit_outcome_t;
+
+void aiq_audit_write_intent(aiq_out_t *out, const aiq_audit_intent_t *r);
+void aiq_audit_write_outcome(aiq_out_t *out, const aiq_audit_outcome_t *r);
+
+/* OPEN, CLOSE and others of one sentence: kind is "OPEN", members is more
+   JSON ("\"version\":\"0.1.0\"") or empty */
+
+void aiq_audit_write_event(aiq_out_t *out, const char *kind, int64_t ts_us,
+    aiq_str_t inst, aiq_str_t members);
+
+
+/* appending */
+
+typedef struct aiq_audit_s  aiq_audit_t;
+
+#define AIQ_AUDIT_FSYNC      0x01     /* fdatasync() before returning */
+
+/* makes DIR and log.json; the origin is a name like "example.com/audit" */
+
+aiq_rc_t aiq_audit_create(const char *dir, aiq_str_t origin,
+    const unsigned char public_key[AIQ_KEY_LEN], int64_t now_us,
+    aiq_crypto_t *c, aiq_err_t *err);
+
+/*
+ * Opens the tail.  A torn tail (no LF at the end) is left as it is, and a
+ * new segment begins with a RECOVERY record that declares it.
+ */
+
+aiq_rc_t aiq_audit_open(aiq_audit_t **log, const char *dir, aiq_err_t *err);
+void aiq_audit_close(aiq_audit_t *log);
+
+/* what became of one record */
+
+typedef struct {
+    uint64_t            seq;
+    aiq_hash_t          leaf;
+} aiq_audit_pos_t;
+
+/*
+ * Writes n records under the lock of the log: reads the tail again if
+ * another process has moved it, gives out seq and prev, one write, one
+ * fdatasync.  All or nothing as far as the caller is concerned: on
+ * AIQ_E_AUDIT_UNAVAILABLE none of them may be relied on, and the next call
+ * begins a new segment.  Blocks: for threads and the CLI.
+ */
+
+aiq_rc_t aiq_audit_append(aiq_audit_t *log, const aiq_str_t *bodies,
+    unsigned n, unsigned flags, int64_t now_us, aiq_crypto_t *c,
+    aiq_audit_pos_t *pos, aiq_err_t *err);
+
+
+/* reading */
+
+/*
+ * Every record from the first whose ts is not before since_us, over all
+ * segments; the search goes back from the tail, so a long log costs little.
+ * The callback gets the line without LF.  Blocks.
+ */
+
+typedef aiq_rc_t (*aiq_audit_each_pt)(void *data, aiq_str_t line);
+
+aiq_rc_t aiq_audit_scan(const char *dir, int64_t since_us,
+    aiq_audit_each_pt each, void *data, aiq_err_t *err);
+
+/*
+ * The uses of plan steps that are still in force: for every PERMIT INTENT
+ * with a step whose token expires after now, less those whose OUTCOME says
+ * not_sent.  Called once per use.
+ */
+
+typedef aiq_rc_t (*aiq_audit_use_pt)(void *data,
+    const unsigned char token_id[AIQ_HASH_LEN], uint32_t step, int64_t exp);
+
+aiq_rc_t aiq_audit_uses(const char *dir, int64_t now, int64_t lifetime,
+    aiq_audit_use_pt use, void *data, aiq_err_t *err);
+
+
+typedef struct {
+    aiq_audit_code_e    code;
+    uint64_t            records;
+    uint64_t            intents;
+    uint64_t            outcomes;
+    uint64_t            denials;
+    uint64_t            unknown;      /* intents without outcome */
+    uint64_t            segments;
+    uint64_t            warnings;     /* clock regressions */
+    uint64_t            seq;          /* of the last record, or where it broke */
+    aiq_hash_t          root;         /* RFC 6962 over all leaves */
+    aiq_hash_t          tail;         /* leaf of the last record */
+    char                text[AIQ_ERR_TEXT];   /* what is wrong, and where */
+} aiq_audit_report_t;
+
+/*
+ * Reads the whole log.  Memory is constant but for open intents (32 bytes
+ * each).  Always fills report.
+ */
+
+void aiq_audit_verify(const char *dir, aiq_crypto_t *c,
+    aiq_audit_report_t *report);
+
+
+#endif /* _AIQ_AUDIT_H_INCLUDED_ */

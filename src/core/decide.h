@@ -1,0 +1,185 @@
+
+/*
+ * Copyright (C) ngx_armoriq authors
+ *
+ * The decision.  Everything known goes in, the verdict comes out; state that
+ * is shared between processes is reached through aiq_decide_ops_t, whose
+ * functions the caller brings (nginx: the shared memory zone).
+ */
+
+
+#ifndef _AIQ_DECIDE_H_INCLUDED_
+#define _AIQ_DECIDE_H_INCLUDED_
+
+
+#include "limit.h"
+#include "mcp.h"
+#include "policy.h"
+#include "records.h"
+#include "token.h"
+
+
+typedef enum {
+    AIQ_VERDICT_NONE = 0,
+    AIQ_VERDICT_PERMIT,
+    AIQ_VERDICT_HOLD,
+    AIQ_VERDICT_DENY
+} aiq_verdict_e;
+
+
+typedef struct {
+    void       *data;
+
+    /*
+     * Signatures verified before: seen() is 1 for a key that saw() was told.
+     * key = SHA-256(signing input | signature | public key).  Positive only.
+     */
+
+    int       (*seen)(void *data, const aiq_hash_t key);
+    void      (*saw)(void *data, const aiq_hash_t key, int64_t exp);
+
+    /*
+     * The step ledger: takes one of max uses of a step of a token.  AIQ_OK,
+     * AIQ_D_STEP_USED, AIQ_D_ZONE_FULL or a fault.  release() gives it back.
+     */
+
+    aiq_rc_t  (*reserve)(void *data, const aiq_hash_t token, uint32_t step,
+                         uint32_t max, int64_t exp);
+    void      (*release)(void *data, const aiq_hash_t token, uint32_t step);
+
+    /* one call from the bucket of this name; retry in milliseconds */
+
+    aiq_rc_t  (*take)(void *data, const aiq_hash_t bucket,
+                      const aiq_limit_t *limit, uint64_t *retry_ms);
+} aiq_decide_ops_t;
+
+
+/* policies and servers of one org, compiled; the caller may keep it as long
+   as the revision of the store is the same */
+
+typedef struct {
+    uint64_t                  revision;
+    aiq_org_t                 org;
+    aiq_policy_t            **policies;
+    unsigned                  npolicies;
+} aiq_ruleset_t;
+
+/*
+ * AIQ_OK, AIQ_DECLINED (no such org, or not active), or a fault.  Everything
+ * is copied to mem.
+ */
+
+aiq_rc_t aiq_ruleset_load(aiq_ruleset_t *rules, aiq_store_txn_t *txn,
+    aiq_str_t org, aiq_tz_load_pt load, void *data, aiq_mem_t *mem,
+    aiq_err_t *err);
+
+/* finds it for an org, from a cache or by loading; never keeps pointers to
+   the request */
+
+typedef aiq_rc_t (*aiq_ruleset_pt)(void *data, aiq_store_txn_t *txn,
+    aiq_str_t org, const aiq_ruleset_t **rules, aiq_err_t *err);
+
+
+typedef enum {
+    AIQ_LIMIT_ORG = 0,
+    AIQ_LIMIT_USER,
+    AIQ_LIMIT_AGENT,
+    AIQ_LIMIT_TOOL,
+    AIQ_LIMIT_MCP,
+    AIQ_LIMIT_TOKEN
+} aiq_limit_key_e;
+
+typedef struct {
+    aiq_limit_t               limit;
+    unsigned                  keys;   /* bits: 1 << AIQ_LIMIT_... */
+    uint32_t                  id;     /* tells configured limits apart */
+} aiq_limit_rule_t;
+
+
+typedef struct {
+
+    /* who asks, as presented; empty if absent */
+
+    aiq_str_t                 apikey;       /* X-API-Key or Bearer ak_... */
+    aiq_str_t                 bearer;       /* compact JWS */
+
+    /* what: exactly one of the two */
+
+    int                       invoke;       /* POST /invoke */
+    const char               *http;         /* "POST", "GET", "DELETE" */
+    aiq_str_t                 mcp;          /* of the location; not invoke */
+    const aiq_json_t         *body;         /* NULL: none */
+    aiq_mcp_headers_t         mirror;
+    aiq_str_t                 path;         /* X-CSRG-Path */
+    aiq_str_t                 proof;        /* X-CSRG-Proof */
+    aiq_str_t                 digest;       /* X-CSRG-Value-Digest */
+    aiq_str_t                 step;         /* X-CSRG-Step: one step, JSON */
+
+    aiq_addr_t                source;
+
+    /* under which rules */
+
+    aiq_token_rules_t         token;
+    int                       params;       /* AIQ_PARAMS_... */
+    int                       uses;         /* 0: steps may be used again */
+    const aiq_limit_rule_t   *limits;
+    unsigned                  nlimits;
+
+    /* with what */
+
+    aiq_store_txn_t          *txn;
+    aiq_ruleset_pt            ruleset;
+    void                     *ruleset_data;
+    aiq_tz_load_pt            tz;
+    void                     *tz_data;
+    const aiq_decide_ops_t   *ops;
+    aiq_crypto_t             *crypto;
+    aiq_mem_t                *mem;
+} aiq_request_t;
+
+
+typedef struct {
+    aiq_verdict_e             verdict;
+    aiq_rc_t                  rc;           /* AIQ_OK or the reason */
+    aiq_err_t                 err;          /* detail for the record */
+    uint64_t                  retry_ms;     /* RATE_LIMITED */
+
+    /* what was found out, as far as it went; for the record, the variables
+       and what is done next */
+
+    aiq_mcp_t                 mcp;          /* cls is 0 if unread */
+    aiq_invoke_t              invoke;
+    aiq_str_t                 server;       /* mcp name */
+    aiq_str_t                 tool;
+    uint32_t                  args;
+    aiq_str_t                 org;
+    aiq_str_t                 user;
+    aiq_str_t                 agent;
+    aiq_apikey_t              apikey;       /* id is empty if none */
+    aiq_token_t               token;        /* form is 0 if none */
+    int64_t                   step;         /* -1: none */
+    aiq_args_t                args_hash;
+    unsigned                  has_args:1;
+    unsigned                  trusted:1;    /* token is verified */
+    unsigned                  reserved:1;   /* step is taken: give it back
+                                               if nothing was sent */
+    aiq_str_t                 policy;       /* name, or empty */
+    uint64_t                  revision;
+} aiq_decision_t;
+
+
+/*
+ * Decides.  d is written whatever happens; verdict is PERMIT only with rc
+ * AIQ_OK.  Strings of d live in the request, in mem or in the ruleset.
+ */
+
+void aiq_decide(aiq_decision_t *d, const aiq_request_t *in);
+
+
+/* names of buckets, for the caller's own use */
+
+aiq_rc_t aiq_limit_bucket(aiq_hash_t out, const aiq_limit_rule_t *rule,
+    const aiq_decision_t *d, aiq_crypto_t *c);
+
+
+#endif /* _AIQ_DECIDE_H_INCLUDED_ */

@@ -1,0 +1,80 @@
+
+/*
+ * Copyright (C) ngx_armoriq authors
+ *
+ * What is this request?  MCP Streamable HTTP of the revisions 2025-03-26,
+ * 2025-06-18, 2025-11-25 and 2026-07-28, and the envelope of POST /invoke.
+ */
+
+
+#ifndef _AIQ_MCP_H_INCLUDED_
+#define _AIQ_MCP_H_INCLUDED_
+
+
+#include "json.h"
+
+
+typedef enum {
+    AIQ_MCP_CALL = 1,         /* tools/call: needs an intent */
+    AIQ_MCP_DISCOVERY,        /* needs an identity only */
+    AIQ_MCP_RESPONSE,         /* an answer to a request of the server */
+    AIQ_MCP_STREAM,           /* GET */
+    AIQ_MCP_TERMINATE         /* DELETE */
+} aiq_mcp_class_e;
+
+typedef struct {
+    aiq_mcp_class_e     cls;
+    aiq_str_t           method;       /* JSON-RPC method; empty for GET ... */
+    aiq_str_t           id;           /* raw JSON of the id; empty: none */
+    aiq_str_t           tool;         /* params.name of tools/call */
+    uint32_t            args;         /* token of params.arguments, or NONE */
+    uint32_t            meta;         /* token of params._meta, or NONE */
+    aiq_str_t           revision;     /* "2025-11-25"; from header or _meta;
+                                         default "2025-03-26" */
+    unsigned            modern:1;     /* 2026-07-28 or later */
+    unsigned            notification:1;
+} aiq_mcp_t;
+
+/* request headers that mirror the body; data is NULL if absent */
+
+typedef struct {
+    aiq_str_t           protocol;     /* MCP-Protocol-Version */
+    aiq_str_t           method;       /* Mcp-Method */
+    aiq_str_t           name;         /* Mcp-Name */
+} aiq_mcp_headers_t;
+
+
+/*
+ * doc is the parsed body.  On refusal m->id is still set if it could be
+ * read, to be echoed.  T18 (closed envelope, case-folded keys), T19, B33 to
+ * B38 of trust.md; mcp.md B and C.
+ */
+
+aiq_rc_t aiq_mcp_read(aiq_mcp_t *m, const aiq_json_t *doc,
+    const aiq_mcp_headers_t *h, aiq_mem_t *mem, aiq_err_t *err);
+
+/* POST /invoke, wire.md D */
+
+typedef struct {
+    aiq_str_t           mcp;
+    aiq_str_t           tool;         /* "action"; "tool" must be equal */
+    uint32_t            args;         /* "params"; "arguments" must be equal */
+    uint32_t            plan;         /* plan, intent_token.plan, or NONE */
+    uint32_t            token;        /* csrg_token, token or
+                                         intent_token.token, all equal */
+    unsigned            enforce_only:1;
+} aiq_invoke_t;
+
+aiq_rc_t aiq_invoke_read(aiq_invoke_t *v, const aiq_json_t *doc,
+    aiq_mem_t *mem, aiq_err_t *err);
+
+/* tool name fit for an HTTP header: visible ASCII, 1 to 128 bytes */
+
+int aiq_mcp_tool_ok(aiq_str_t tool);
+
+/* bytes equal, or equal after case folding with U+017F and U+212A */
+
+int aiq_mcp_fold_eq(aiq_str_t a, aiq_str_t b);
+
+
+#endif /* _AIQ_MCP_H_INCLUDED_ */
