@@ -46,7 +46,8 @@ typedef enum {
 typedef struct {
     uint32_t            pos;       /* of the first byte; strings: behind '"' */
     uint32_t            len;       /* in bytes, as written; strings: no '"' */
-    uint32_t            next;      /* the token behind this one and its own */
+    uint32_t            next;      /* the token behind this one and its own;
+                                      of a key the one behind its value */
     uint32_t            n;         /* members or elements */
     uint32_t            link;      /* canonical order (RFC 8785 3.2.3): of an
                                       object its first key, of a key the
