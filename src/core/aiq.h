@@ -35,7 +35,7 @@
 #define AIQ_JSON_DEPTH        64        /* nesting of a body */
 #define AIQ_JSON_TOKENS       65536     /* values and keys in one text */
 #define AIQ_JSON_SAFE         9007199254740991LL    /* 2^53 - 1, RFC 7493 2.2 */
-#define AIQ_PLAN_STEPS        10000     /* steps of one plan */
+#define AIQ_PLAN_STEPS        1024      /* steps of one plan */
 #define AIQ_PROOF_MAX         64        /* nodes of one Merkle proof */
 #define AIQ_TIME_MAX          253402300799LL        /* 9999-12-31T23:59:59Z */
 #define AIQ_ERR_TEXT          384

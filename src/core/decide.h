@@ -54,7 +54,7 @@ typedef struct {
 } aiq_decide_ops_t;
 
 
-/* policies and servers of one org, compiled; the caller may keep it as long
+/* policies, issuers and servers of one org, compiled; the caller may keep it as long
    as the revision of the store is the same */
 
 typedef struct {
@@ -62,6 +62,10 @@ typedef struct {
     aiq_org_t                 org;
     aiq_policy_t            **policies;
     unsigned                  npolicies;
+    aiq_issuer_t             *issuers;
+    unsigned                  nissuers;
+    aiq_server_t             *servers;
+    unsigned                  nservers;
 } aiq_ruleset_t;
 
 /*
@@ -98,15 +102,22 @@ typedef struct {
 
 typedef struct {
 
-    /* who asks, as presented; empty if absent */
+    /* who asks: header values as sent, data is NULL if absent */
 
-    aiq_str_t                 apikey;       /* X-API-Key or Bearer ak_... */
-    aiq_str_t                 bearer;       /* compact JWS */
+    aiq_str_t                 authorization;
+    aiq_str_t                 x_api_key;
+    aiq_str_t                 x_intent;     /* X-ArmorIQ-Intent */
 
     /* what: exactly one of the two */
 
     int                       invoke;       /* POST /invoke */
-    const char               *http;         /* "POST", "GET", "DELETE" */
+    aiq_str_t                 http;         /* HTTP method */
+    aiq_str_t                 content_type;
+    aiq_str_t                 content_encoding;
+    aiq_str_t                 upgrade;
+    int                       has_body;     /* announced, read or not */
+    int                       duplicate;    /* one of our headers came twice */
+    int                       query_token;  /* credentials in the query */
     aiq_str_t                 mcp;          /* of the location; not invoke */
     const aiq_json_t         *body;         /* NULL: none */
     aiq_mcp_headers_t         mirror;
@@ -157,6 +168,8 @@ typedef struct {
     aiq_str_t                 agent;
     aiq_apikey_t              apikey;       /* id is empty if none */
     aiq_token_t               token;        /* form is 0 if none */
+    aiq_hash_t                ledger;       /* SHA-256 of org and jti: both
+                                               forms of a token share it */
     int64_t                   step;         /* -1: none */
     aiq_args_t                args_hash;
     unsigned                  has_args:1;
@@ -164,6 +177,8 @@ typedef struct {
     unsigned                  reserved:1;   /* step is taken: give it back
                                                if nothing was sent */
     aiq_str_t                 policy;       /* name, or empty */
+    uint32_t                  policy_rate;  /* calls an hour, 0: no limit */
+    uint32_t                  token_rate;
     uint64_t                  revision;
 } aiq_decision_t;
 
@@ -175,11 +190,54 @@ typedef struct {
 
 void aiq_decide(aiq_decision_t *d, const aiq_request_t *in);
 
+/*
+ * What the headers alone tell, before a body is waited for: AIQ_OK or the
+ * refusal that aiq_decide() would come to.  Only for requests whose body is
+ * not there yet.
+ */
 
-/* names of buckets, for the caller's own use */
+aiq_rc_t aiq_decide_headers(aiq_decision_t *d, const aiq_request_t *in);
 
-aiq_rc_t aiq_limit_bucket(aiq_hash_t out, const aiq_limit_rule_t *rule,
-    const aiq_decision_t *d, aiq_crypto_t *c);
+/*
+ * After a wait: does the permit still stand?  Revocation and policies are
+ * asked again if the revision is not that of d (trust B61).  Only strings
+ * named here are used, so the caller keeps copies of these alone: server,
+ * tool, org, user, agent, token.jti, token.policy, token.form, mcp.cls.
+ */
+
+aiq_rc_t aiq_decide_again(aiq_decision_t *d, const aiq_request_t *in);
+
+
+/*
+ * Parts of the decision, one rule each, shared with aiq_issue() and the CLI.
+ */
+
+/* AIQ_OK or AIQ_D_MCP_UNKNOWN */
+
+aiq_rc_t aiq_ruleset_server(const aiq_ruleset_t *rules, aiq_str_t name);
+
+/* an active issuer by kid, or by public key where kid is empty; NULL */
+
+const aiq_issuer_t *aiq_ruleset_issuer(const aiq_ruleset_t *rules,
+    const aiq_token_t *token);
+
+/* a user or agent that is known and not active is refused; unknown ones are
+   those of the application: AIQ_OK, AIQ_D_TOKEN_OWNER, or a fault */
+
+aiq_rc_t aiq_owner_active(aiq_store_txn_t *txn, aiq_str_t org,
+    aiq_str_t user, aiq_str_t agent, aiq_mem_t *mem, aiq_err_t *err);
+
+/* the credential behind "Bearer", any case; AIQ_DECLINED: another scheme */
+
+aiq_rc_t aiq_bearer(aiq_str_t authorization, aiq_str_t *credential);
+
+/*
+ * The API key among two headers: AIQ_OK, AIQ_DECLINED (none), or
+ * AIQ_D_IDENTITY_AMBIGUOUS.
+ */
+
+aiq_rc_t aiq_presented_key(aiq_str_t authorization, aiq_str_t x_api_key,
+    aiq_str_t *key);
 
 
 #endif /* _AIQ_DECIDE_H_INCLUDED_ */

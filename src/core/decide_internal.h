@@ -1,0 +1,34 @@
+
+/*
+ * Copyright (C) ngx_armoriq authors
+ *
+ * The steps of the decision, between the files that hold them.  Each one
+ * reads what the steps before it found out and may only deny.
+ */
+
+
+#ifndef _AIQ_DECIDE_INTERNAL_H_INCLUDED_
+#define _AIQ_DECIDE_INTERNAL_H_INCLUDED_
+
+
+#include "decide.h"
+
+
+aiq_rc_t aiq_decide_framing(aiq_decision_t *d, const aiq_request_t *in);
+aiq_rc_t aiq_decide_identity(aiq_decision_t *d, const aiq_request_t *in);
+aiq_rc_t aiq_decide_token(aiq_decision_t *d, const aiq_request_t *in);
+aiq_rc_t aiq_decide_intent(aiq_decision_t *d, const aiq_request_t *in);
+aiq_rc_t aiq_decide_policy(aiq_decision_t *d, const aiq_request_t *in);
+aiq_rc_t aiq_decide_limits(aiq_decision_t *d, const aiq_request_t *in);
+
+/* the ruleset of d->org */
+
+aiq_rc_t aiq_decide_ruleset(aiq_decision_t *d, const aiq_request_t *in,
+    const aiq_ruleset_t **rules);
+
+/* tools/call or an invoke: needs an intent, not just an identity */
+
+#define aiq_is_call(d, in)   ((in)->invoke || (d)->mcp.cls == AIQ_MCP_CALL)
+
+
+#endif /* _AIQ_DECIDE_INTERNAL_H_INCLUDED_ */
