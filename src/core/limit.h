@@ -24,7 +24,11 @@ typedef struct {
 /*
  * Takes one call.  tat: in microseconds of the caller's clock, 0 at first.
  * AIQ_OK and *tat moves on, or AIQ_D_RATE_LIMITED, *tat stays and *retry is
- * the time to wait, in milliseconds, > 0.
+ * the time to wait, in milliseconds, > 0.  An idle bucket lets burst + 1 calls
+ * through at once.  A limit of 0 calls lets nothing through.
+ *
+ * A *tat that this limit can not have produced (another limit was configured
+ * before, the clock started anew) is pulled back to that of an empty bucket.
  */
 
 aiq_rc_t aiq_limit_take(const aiq_limit_t *limit, uint64_t now_ms,
