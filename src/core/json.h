@@ -118,11 +118,22 @@ aiq_rc_t aiq_json_int(const aiq_json_t *doc, uint32_t i, int64_t *v);
 aiq_rc_t aiq_json_double(const aiq_json_t *doc, uint32_t i, double *v);
 
 /*
+ * The nearest double of a number as written, in any locale; infinite if it
+ * overflows.  Only for a number in JSON grammar, of 400 bytes at most.
+ */
+
+double aiq_json_number(const unsigned char *p, size_t len);
+
+/*
  * Next code point of a string as written, escapes decoded: *p moves on.
  * Only for strings that the reader accepted.
  */
 
 uint32_t aiq_json_code(const unsigned char **p, const unsigned char *last);
+
+/* a code point, no surrogate, as UTF-8; returns the length */
+
+size_t aiq_json_encode(uint32_t code, unsigned char out[4]);
 
 
 #endif /* _AIQ_JSON_H_INCLUDED_ */
