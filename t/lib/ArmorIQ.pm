@@ -113,7 +113,8 @@ sub read {
 
 # nginx
 
-# $http goes into http {}; main => ..., events => ..., workers => N
+# $http goes into http {}; main => ..., events => ..., workers => N; bare => 1
+# leaves the module out
 
 sub run {
     my ($self, $http, %o) = @_;
@@ -127,7 +128,7 @@ sub configure {
     my ($self, $http, %o) = @_;
     my $d = $self->{dir};
 
-    my $conf = "load_module $module;\n"
+    my $conf = ($o{bare} ? '' : "load_module $module;\n")
         . ($> == 0 ? "user root;\n" : '')
         . "worker_processes " . ($o{workers} || 1) . ";\n"
         . ($o{main} || '') . "\n"
