@@ -14,6 +14,9 @@
 #include "json.h"
 
 
+#define AIQ_MCP_TOOL_MAX    128       /* bytes of a tool name */
+
+
 typedef enum {
     AIQ_MCP_CALL = 1,         /* tools/call: needs an intent */
     AIQ_MCP_DISCOVERY,        /* needs an identity only */
@@ -57,7 +60,8 @@ aiq_rc_t aiq_mcp_read(aiq_mcp_t *m, const aiq_json_t *doc,
 
 typedef struct {
     aiq_str_t           mcp;
-    aiq_str_t           tool;         /* "action"; "tool" must be equal */
+    aiq_str_t           tool;         /* "action"; "tool" must be equal;
+                                         aiq_name_ok(), not only ASCII */
     uint32_t            args;         /* "params"; "arguments" must be equal */
     uint32_t            plan;         /* plan, intent_token.plan, or NONE */
     uint32_t            token;        /* csrg_token, token or
@@ -68,7 +72,7 @@ typedef struct {
 aiq_rc_t aiq_invoke_read(aiq_invoke_t *v, const aiq_json_t *doc,
     aiq_mem_t *mem, aiq_err_t *err);
 
-/* tool name fit for an HTTP header: visible ASCII, 1 to 128 bytes */
+/* tool name fit for an HTTP header: visible ASCII, 1 to AIQ_MCP_TOOL_MAX */
 
 int aiq_mcp_tool_ok(aiq_str_t tool);
 

@@ -1,0 +1,603 @@
+
+/*
+ * Copyright (C) ngx_armoriq authors
+ */
+
+
+#include <string.h>
+
+#include "b64.h"
+#include "mcp_members.h"
+
+
+typedef struct {
+    aiq_str_t        name;
+    aiq_mcp_class_e  cls;
+} aiq_mcp_method_t;
+
+typedef struct {
+    aiq_str_t        name;
+    unsigned         modern;
+} aiq_mcp_revision_t;
+
+
+enum {
+    AIQ_RPC_JSONRPC = 0,
+    AIQ_RPC_ID,
+    AIQ_RPC_METHOD,
+    AIQ_RPC_PARAMS,
+    AIQ_RPC_RESULT,
+    AIQ_RPC_ERROR
+};
+
+enum {
+    AIQ_CALL_META = 0,
+    AIQ_CALL_NAME,
+    AIQ_CALL_ARGUMENTS
+};
+
+enum {
+    AIQ_META_VERSION = 0
+};
+
+
+static aiq_rc_t aiq_mcp_envelope(aiq_mcp_t *m, const aiq_mcp_ctx_t *x,
+    uint32_t *env);
+static aiq_rc_t aiq_mcp_id(aiq_mcp_t *m, const aiq_mcp_ctx_t *x, uint32_t id);
+static aiq_rc_t aiq_mcp_method(aiq_mcp_t *m, const aiq_mcp_ctx_t *x,
+    uint32_t i);
+static aiq_rc_t aiq_mcp_params(aiq_mcp_t *m, const aiq_mcp_ctx_t *x,
+    uint32_t i);
+static aiq_rc_t aiq_mcp_revision(aiq_mcp_t *m, const aiq_mcp_ctx_t *x);
+static const aiq_mcp_revision_t *aiq_mcp_known_revision(aiq_str_t s);
+static aiq_rc_t aiq_mcp_mirror(const aiq_mcp_t *m, const aiq_mcp_ctx_t *x);
+static int aiq_mcp_mirror_name(aiq_str_t header, aiq_str_t tool);
+static aiq_str_t aiq_mcp_trim(aiq_str_t s);
+
+
+static const aiq_str_t  aiq_rpc_names[] = {
+    aiq_string("jsonrpc"),
+    aiq_string("id"),
+    aiq_string("method"),
+    aiq_string("params"),
+    aiq_string("result"),
+    aiq_string("error")
+};
+
+static const aiq_mcp_shape_t  aiq_rpc_shape = {
+    aiq_rpc_names, 6, 1, "the envelope"
+};
+
+/* a task, an answer to what the server asked and its state are the server's
+   business, but they are in the specification */
+
+static const aiq_str_t  aiq_call_names[] = {
+    aiq_string("_meta"),
+    aiq_string("name"),
+    aiq_string("arguments"),
+    aiq_string("task"),
+    aiq_string("inputResponses"),
+    aiq_string("requestState")
+};
+
+static const aiq_mcp_shape_t  aiq_call_shape = {
+    aiq_call_names, 6, 1, "params"
+};
+
+static const aiq_str_t  aiq_discovery_names[] = {
+    aiq_string("_meta"),
+    aiq_string("name"),
+    aiq_string("arguments"),
+    aiq_string("cursor"),
+    aiq_string("protocolVersion")
+};
+
+static const aiq_mcp_shape_t  aiq_discovery_shape = {
+    aiq_discovery_names, 5, 0, "params"
+};
+
+static const aiq_str_t  aiq_meta_names[] = {
+    aiq_string("io.modelcontextprotocol/protocolVersion"),
+    aiq_string("io.armoriq/intent"),
+    aiq_string("io.armoriq/intent-token")
+};
+
+static const aiq_mcp_shape_t  aiq_meta_shape = {
+    aiq_meta_names, 3, 0, "params._meta"
+};
+
+static const aiq_mcp_method_t  aiq_mcp_methods[] = {
+    { aiq_string("tools/call"), AIQ_MCP_CALL },
+    { aiq_string("tools/list"), AIQ_MCP_DISCOVERY },
+    { aiq_string("initialize"), AIQ_MCP_DISCOVERY },
+    { aiq_string("ping"), AIQ_MCP_DISCOVERY },
+    { aiq_string("server/discover"), AIQ_MCP_DISCOVERY },
+    { aiq_string("notifications/initialized"), AIQ_MCP_DISCOVERY },
+    { aiq_string("notifications/cancelled"), AIQ_MCP_DISCOVERY },
+    { aiq_string("notifications/progress"), AIQ_MCP_DISCOVERY },
+    { aiq_string("notifications/roots/list_changed"), AIQ_MCP_DISCOVERY },
+    { aiq_string("resources/list"), AIQ_MCP_DISCOVERY },
+    { aiq_string("resources/templates/list"), AIQ_MCP_DISCOVERY },
+    { aiq_string("prompts/list"), AIQ_MCP_DISCOVERY }
+};
+
+/*
+ * 2024-11-05 had another transport and no header, but clients that speak
+ * this one send what an old server negotiated.
+ */
+
+static const aiq_mcp_revision_t  aiq_mcp_revisions[] = {
+    { aiq_string("2026-07-28"), 1 },
+    { aiq_string("2025-11-25"), 0 },
+    { aiq_string("2025-06-18"), 0 },
+    { aiq_string("2025-03-26"), 0 },
+    { aiq_string("2024-11-05"), 0 }
+};
+
+static const aiq_str_t  aiq_mcp_default_revision = aiq_string("2025-03-26");
+
+
+aiq_rc_t
+aiq_mcp_read(aiq_mcp_t *m, const aiq_json_t *doc, const aiq_mcp_headers_t *h,
+    aiq_mem_t *mem, aiq_err_t *err)
+{
+    uint32_t       env[AIQ_MCP_MEMBERS];
+    aiq_rc_t       rc;
+    aiq_mcp_ctx_t  x;
+
+    memset(m, 0, sizeof(aiq_mcp_t));
+
+    m->args = AIQ_JSON_NONE;
+    m->meta = AIQ_JSON_NONE;
+    m->revision = aiq_mcp_default_revision;
+
+    x.doc = doc;
+    x.headers = h;
+    x.mem = mem;
+    x.err = err;
+
+    rc = aiq_mcp_envelope(m, &x, env);
+    if (rc != AIQ_OK) {
+        return rc;
+    }
+
+    if (env[AIQ_RPC_METHOD] != AIQ_JSON_NONE) {
+
+        rc = aiq_mcp_method(m, &x, env[AIQ_RPC_METHOD]);
+        if (rc != AIQ_OK) {
+            return rc;
+        }
+
+        rc = aiq_mcp_params(m, &x, env[AIQ_RPC_PARAMS]);
+        if (rc != AIQ_OK) {
+            return rc;
+        }
+
+    } else {
+        m->cls = AIQ_MCP_RESPONSE;
+    }
+
+    rc = aiq_mcp_revision(m, &x);
+    if (rc != AIQ_OK) {
+        return rc;
+    }
+
+    return aiq_mcp_mirror(m, &x);
+}
+
+
+/* is it one request, notification or response of JSON-RPC 2.0? */
+
+static aiq_rc_t
+aiq_mcp_envelope(aiq_mcp_t *m, const aiq_mcp_ctx_t *x, uint32_t *env)
+{
+    int       type;
+    aiq_rc_t  rc;
+    uint32_t  id, result, error;
+
+    type = aiq_json_type(x->doc, 0);
+
+    if (type == AIQ_JSON_ARRAY) {
+        return aiq_fail(x->err, AIQ_D_BATCH_NOT_ALLOWED,
+                        "the body is an array");
+    }
+
+    if (type != AIQ_JSON_OBJECT) {
+        return aiq_fail(x->err, AIQ_D_JSON_NOT_OBJECT,
+                        "the body is not an object");
+    }
+
+    /* first of all, so that a refusal can name it */
+
+    id = aiq_json_get(x->doc, 0, "id");
+    rc = aiq_mcp_id(m, x, id);
+
+    if (rc == AIQ_OK) {
+        rc = aiq_mcp_members(x, 0, &aiq_rpc_shape, env);
+    }
+
+    if (rc != AIQ_OK) {
+        return rc;
+    }
+
+    if (!aiq_json_is(x->doc, env[AIQ_RPC_JSONRPC], "2.0")) {
+        return aiq_fail(x->err, AIQ_D_RPC_INVALID, "jsonrpc is not \"2.0\"");
+    }
+
+    result = env[AIQ_RPC_RESULT];
+    error = env[AIQ_RPC_ERROR];
+
+    if (env[AIQ_RPC_METHOD] != AIQ_JSON_NONE) {
+
+        if (result != AIQ_JSON_NONE || error != AIQ_JSON_NONE) {
+            return aiq_fail(x->err, AIQ_D_RPC_INVALID,
+                            "a request that is a response as well");
+        }
+
+        m->notification = (id == AIQ_JSON_NONE);
+
+        return AIQ_OK;
+    }
+
+    if ((result == AIQ_JSON_NONE) == (error == AIQ_JSON_NONE)) {
+        return aiq_fail(x->err, AIQ_D_RPC_INVALID,
+                        result == AIQ_JSON_NONE ? "no method"
+                                                : "both result and error");
+    }
+
+    if (id == AIQ_JSON_NONE || env[AIQ_RPC_PARAMS] != AIQ_JSON_NONE) {
+        return aiq_fail(x->err, AIQ_D_RPC_INVALID,
+                        "a response without id, or with params");
+    }
+
+    if (error != AIQ_JSON_NONE
+        && aiq_json_type(x->doc, error) != AIQ_JSON_OBJECT)
+    {
+        return aiq_fail(x->err, AIQ_D_RPC_INVALID, "error is not an object");
+    }
+
+    return AIQ_OK;
+}
+
+
+static aiq_rc_t
+aiq_mcp_id(aiq_mcp_t *m, const aiq_mcp_ctx_t *x, uint32_t id)
+{
+    int64_t  v;
+
+    if (id == AIQ_JSON_NONE) {
+        return AIQ_OK;
+    }
+
+    if (aiq_json_type(x->doc, id) != AIQ_JSON_STRING
+        && aiq_json_int(x->doc, id, &v) != AIQ_OK)
+    {
+        return aiq_fail(x->err, AIQ_D_RPC_INVALID,
+                        "id is neither a string nor an integer");
+    }
+
+    m->id = aiq_json_raw(x->doc, id);
+
+    return AIQ_OK;
+}
+
+
+static aiq_rc_t
+aiq_mcp_method(aiq_mcp_t *m, const aiq_mcp_ctx_t *x, uint32_t i)
+{
+    aiq_rc_t  rc;
+    unsigned  k;
+
+    if (aiq_json_type(x->doc, i) != AIQ_JSON_STRING) {
+        return aiq_fail(x->err, AIQ_D_RPC_INVALID, "method is not a string");
+    }
+
+    /* no need to copy what is too long even if every byte is an escape */
+
+    if (x->doc->tok[i].len > AIQ_METHOD_MAX * 6) {
+        return aiq_fail(x->err, AIQ_D_RPC_INVALID, "method is too long");
+    }
+
+    rc = aiq_json_string(x->doc, i, x->mem, &m->method);
+    if (rc != AIQ_OK) {
+        return rc;
+    }
+
+    if (!aiq_mcp_visible(m->method, AIQ_METHOD_MAX)) {
+        aiq_str_null(&m->method);
+
+        return aiq_fail(x->err, AIQ_D_RPC_INVALID,
+                        "method is not 1 to %d visible ASCII characters",
+                        AIQ_METHOD_MAX);
+    }
+
+    for (k = 0; k < sizeof(aiq_mcp_methods) / sizeof(aiq_mcp_methods[0]); k++)
+    {
+        if (aiq_str_eq(m->method, aiq_mcp_methods[k].name)) {
+            m->cls = aiq_mcp_methods[k].cls;
+            return AIQ_OK;
+        }
+    }
+
+    return aiq_fail(x->err, AIQ_D_RPC_METHOD, "method \"%.*s\"",
+                    aiq_mcp_shown(m->method));
+}
+
+
+static aiq_rc_t
+aiq_mcp_params(aiq_mcp_t *m, const aiq_mcp_ctx_t *x, uint32_t i)
+{
+    aiq_rc_t  rc;
+    uint32_t  name, values[AIQ_MCP_MEMBERS];
+
+    if (i == AIQ_JSON_NONE && m->cls != AIQ_MCP_CALL) {
+        return AIQ_OK;
+    }
+
+    if (aiq_json_type(x->doc, i) != AIQ_JSON_OBJECT) {
+        return aiq_fail(x->err, AIQ_D_RPC_INVALID, "params is not an object");
+    }
+
+    rc = aiq_mcp_members(x, i, (m->cls == AIQ_MCP_CALL)
+                               ? &aiq_call_shape : &aiq_discovery_shape,
+                         values);
+    if (rc != AIQ_OK) {
+        return rc;
+    }
+
+    m->meta = values[AIQ_CALL_META];
+
+    if (m->meta != AIQ_JSON_NONE
+        && aiq_json_type(x->doc, m->meta) != AIQ_JSON_OBJECT)
+    {
+        m->meta = AIQ_JSON_NONE;
+
+        return aiq_fail(x->err, AIQ_D_RPC_INVALID,
+                        "params._meta is not an object");
+    }
+
+    if (m->cls != AIQ_MCP_CALL) {
+        return AIQ_OK;
+    }
+
+    name = values[AIQ_CALL_NAME];
+
+    if (aiq_json_type(x->doc, name) != AIQ_JSON_STRING
+        || x->doc->tok[name].len > AIQ_MCP_TOOL_MAX * 6)
+    {
+        return aiq_fail(x->err, AIQ_D_RPC_INVALID,
+                        "params.name is not a string, or too long");
+    }
+
+    rc = aiq_json_string(x->doc, name, x->mem, &m->tool);
+    if (rc != AIQ_OK) {
+        return rc;
+    }
+
+    if (!aiq_mcp_tool_ok(m->tool)) {
+        aiq_str_null(&m->tool);
+
+        return aiq_fail(x->err, AIQ_D_RPC_INVALID,
+                        "params.name is not 1 to %d visible ASCII characters",
+                        AIQ_MCP_TOOL_MAX);
+    }
+
+    m->args = values[AIQ_CALL_ARGUMENTS];
+
+    if (m->args != AIQ_JSON_NONE
+        && aiq_json_type(x->doc, m->args) != AIQ_JSON_OBJECT)
+    {
+        m->args = AIQ_JSON_NONE;
+
+        return aiq_fail(x->err, AIQ_D_RPC_INVALID,
+                        "params.arguments is not an object");
+    }
+
+    return AIQ_OK;
+}
+
+
+/*
+ * The header and _meta["io.modelcontextprotocol/protocolVersion"] say the
+ * same; from 2026-07-28 on both are required.  params.protocolVersion of
+ * initialize is an offer, not a statement about this request.
+ */
+
+static aiq_rc_t
+aiq_mcp_revision(aiq_mcp_t *m, const aiq_mcp_ctx_t *x)
+{
+    aiq_rc_t                   rc;
+    uint32_t                   values[AIQ_MCP_MEMBERS];
+    aiq_str_t                  text;
+    const aiq_mcp_revision_t  *header, *meta;
+
+    header = NULL;
+    meta = NULL;
+
+    if (x->headers->protocol.data != NULL) {
+
+        text = aiq_mcp_trim(x->headers->protocol);
+        header = aiq_mcp_known_revision(text);
+
+        if (header == NULL) {
+            return aiq_fail(x->err, AIQ_D_PROTOCOL_VERSION,
+                            "MCP-Protocol-Version: \"%.*s\"",
+                            aiq_mcp_shown(text));
+        }
+    }
+
+    if (m->meta != AIQ_JSON_NONE) {
+
+        rc = aiq_mcp_members(x, m->meta, &aiq_meta_shape, values);
+        if (rc != AIQ_OK) {
+            return rc;
+        }
+
+        if (values[AIQ_META_VERSION] != AIQ_JSON_NONE) {
+
+            rc = aiq_json_string(x->doc, values[AIQ_META_VERSION], x->mem,
+                                 &text);
+
+            if (rc == AIQ_DECLINED) {
+                return aiq_fail(x->err, AIQ_D_RPC_INVALID,
+                                "the protocol version of params._meta is not "
+                                "a string");
+            }
+
+            if (rc != AIQ_OK) {
+                return rc;
+            }
+
+            meta = aiq_mcp_known_revision(text);
+
+            if (meta == NULL) {
+                return aiq_fail(x->err, AIQ_D_PROTOCOL_VERSION,
+                                "protocol version of params._meta: \"%.*s\"",
+                                aiq_mcp_shown(text));
+            }
+        }
+    }
+
+    if (meta != NULL && meta != header && (header != NULL || meta->modern)) {
+        return aiq_fail(x->err, AIQ_D_HEADER_MISMATCH,
+                        "MCP-Protocol-Version is not the protocol version of "
+                        "params._meta");
+    }
+
+    if (header == NULL && meta == NULL) {
+        return AIQ_OK;
+    }
+
+    m->revision = (header != NULL) ? header->name : meta->name;
+    m->modern = (header != NULL) ? header->modern : meta->modern;
+
+    if (!m->modern) {
+        return AIQ_OK;
+    }
+
+    if (m->cls == AIQ_MCP_RESPONSE) {
+        return aiq_fail(x->err, AIQ_D_RPC_INVALID,
+                        "responses are not sent in this revision");
+    }
+
+    if (meta == NULL && (!m->notification || m->cls == AIQ_MCP_CALL)) {
+        return aiq_fail(x->err, AIQ_D_RPC_INVALID,
+                        "params._meta has no protocol version");
+    }
+
+    return AIQ_OK;
+}
+
+
+static const aiq_mcp_revision_t *
+aiq_mcp_known_revision(aiq_str_t s)
+{
+    unsigned  k;
+
+    for (k = 0; k < sizeof(aiq_mcp_revisions) / sizeof(aiq_mcp_revisions[0]);
+         k++)
+    {
+        if (aiq_str_eq(s, aiq_mcp_revisions[k].name)) {
+            return &aiq_mcp_revisions[k];
+        }
+    }
+
+    return NULL;
+}
+
+
+/*
+ * Others on the way route by these headers, so what they say must be what
+ * the body says, also where a revision does not ask for them.
+ */
+
+static aiq_rc_t
+aiq_mcp_mirror(const aiq_mcp_t *m, const aiq_mcp_ctx_t *x)
+{
+    const aiq_mcp_headers_t  *h;
+
+    h = x->headers;
+
+    if (h->method.data == NULL) {
+
+        if (m->modern) {
+            return aiq_fail(x->err, AIQ_D_HEADER_MISMATCH, "no Mcp-Method");
+        }
+
+    } else if (!aiq_str_eq(aiq_mcp_trim(h->method), m->method)) {
+        return aiq_fail(x->err, AIQ_D_HEADER_MISMATCH,
+                        "Mcp-Method is not the method of the body");
+    }
+
+    if (h->name.data == NULL) {
+
+        if (m->modern && m->cls == AIQ_MCP_CALL) {
+            return aiq_fail(x->err, AIQ_D_HEADER_MISMATCH, "no Mcp-Name");
+        }
+
+    } else if (m->cls != AIQ_MCP_CALL
+               || !aiq_mcp_mirror_name(aiq_mcp_trim(h->name), m->tool))
+    {
+        return aiq_fail(x->err, AIQ_D_HEADER_MISMATCH,
+                        "Mcp-Name is not the name in the body");
+    }
+
+    return AIQ_OK;
+}
+
+
+/* =?base64?...?= stands for bytes that do not fit in a header */
+
+static int
+aiq_mcp_mirror_name(aiq_str_t header, aiq_str_t tool)
+{
+    size_t                  len;
+    aiq_str_t               s;
+    unsigned char           buf[aiq_b64_decoded_max(AIQ_MCP_TOOL_MAX * 2)];
+
+    static const aiq_str_t  prefix = aiq_string("=?base64?");
+
+    if (header.len < prefix.len
+        || memcmp(header.data, prefix.data, prefix.len) != 0)
+    {
+        return aiq_str_eq(header, tool);
+    }
+
+    s.data = header.data + prefix.len;
+    s.len = header.len - prefix.len;
+
+    if (s.len < 2 || memcmp(s.data + s.len - 2, "?=", 2) != 0) {
+        return 0;
+    }
+
+    s.len -= 2;
+
+    if (s.len > AIQ_MCP_TOOL_MAX * 2
+        || aiq_b64_decode(s, buf, &len) != AIQ_OK)
+    {
+        return 0;
+    }
+
+    s.data = buf;
+    s.len = len;
+
+    return aiq_str_eq(s, tool);
+}
+
+
+static aiq_str_t
+aiq_mcp_trim(aiq_str_t s)
+{
+    while (s.len && (s.data[0] == ' ' || s.data[0] == '\t')) {
+        s.data++;
+        s.len--;
+    }
+
+    while (s.len
+           && (s.data[s.len - 1] == ' ' || s.data[s.len - 1] == '\t'))
+    {
+        s.len--;
+    }
+
+    return s;
+}
