@@ -569,6 +569,7 @@ static aiq_rc_t
 aiq_json_check_number(aiq_json_reader_t *r, const unsigned char *p,
     size_t len, unsigned integer, unsigned exponent)
 {
+    double    number;
     size_t    digits, i;
     uint64_t  v;
 
@@ -600,15 +601,27 @@ aiq_json_check_number(aiq_json_reader_t *r, const unsigned char *p,
         return aiq_json_fail(r, p, AIQ_D_JSON_NUMBER, "a number is too long");
     }
 
-    /* below 10 ^ 300 there is nothing to overflow */
+    /* 15 digits before the point are in range whatever follows */
 
-    if (!exponent && len <= 300) {
+    if (!exponent && len <= 16) {
         return AIQ_OK;
     }
 
-    if (!isfinite(aiq_json_number(p, len))) {
+    number = fabs(aiq_json_number(p, len));
+
+    if (!isfinite(number)) {
         return aiq_json_fail(r, p, AIQ_D_JSON_NUMBER,
                              "a number overflows a double");
+    }
+
+    /*
+     * Below 1e21 the canonical form has no exponent, so 1e20 becomes an
+     * integer that this reader would refuse.
+     */
+
+    if (number > (double) AIQ_JSON_SAFE && number < 1e21) {
+        return aiq_json_fail(r, p, AIQ_D_JSON_NUMBER,
+                             "an integer beyond 2^53 - 1 when canonical");
     }
 
     return AIQ_OK;

@@ -5,8 +5,11 @@
  * The one reader for everything that is hashed or decided: RFC 8259 within
  * the I-JSON profile (RFC 7493), as trust.md T16 and T17 want it.  Refused:
  * NUL, BOM, invalid UTF-8, lone surrogates, \u0000, duplicate keys (after
- * unescaping), integers beyond 2^53 - 1, numbers that overflow a double,
- * text after the value, nesting deeper than the limit.
+ * unescaping), integers beyond 2^53 - 1, numbers that overflow a double or
+ * take more than 400 bytes, text after the value, nesting deeper than the
+ * limit.  Also numbers like 1e20, whose canonical form is an integer beyond
+ * 2^53 - 1 (1e21 keeps its exponent): the canonical form of what is accepted
+ * is accepted.  Noncharacters as U+FFFE pass.
  *
  * The result is a tape of tokens in the caller's memory; the text stays the
  * caller's and must live as long as the tape.  Nothing is allocated.
