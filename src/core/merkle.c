@@ -293,6 +293,98 @@ aiq_merkle_verify_consistency(aiq_crypto_t *c, uint64_t n1, uint64_t n2,
 }
 
 
+uint64_t
+aiq_merkle_nodes(uint64_t n)
+{
+    uint64_t  total;
+
+    total = 0;
+
+    while (n > 1) {
+        n -= n / 2;
+        total += n;
+    }
+
+    return total;
+}
+
+
+aiq_rc_t
+aiq_merkle_build(aiq_crypto_t *c, const aiq_hash_t *leaves, uint64_t n,
+    aiq_hash_t *nodes, aiq_hash_t root)
+{
+    uint64_t           i;
+    aiq_rc_t           rc;
+    const aiq_hash_t  *level;
+
+    if (n == 0) {
+        return AIQ_E_INTERNAL;
+    }
+
+    level = leaves;
+
+    while (n > 1) {
+
+        for (i = 0; i < n / 2; i++) {
+            rc = aiq_merkle_node(c, level[2 * i], level[2 * i + 1], nodes[i]);
+            if (rc != AIQ_OK) {
+                return rc;
+            }
+        }
+
+        /* a node without a sibling goes up as it is */
+
+        if (n & 1) {
+            memcpy(nodes[i], level[n - 1], AIQ_HASH_LEN);
+        }
+
+        n -= n / 2;
+        level = (const aiq_hash_t *) nodes;
+        nodes += n;
+    }
+
+    memcpy(root, level[0], AIQ_HASH_LEN);
+
+    return AIQ_OK;
+}
+
+
+unsigned
+aiq_merkle_lookup(const aiq_hash_t *leaves, const aiq_hash_t *nodes,
+    uint64_t n, uint64_t i, aiq_hash_t *proof, unsigned char *right)
+{
+    unsigned           count;
+    const aiq_hash_t  *level;
+
+    if (i >= n) {
+        return 0;
+    }
+
+    count = 0;
+    level = leaves;
+
+    while (n > 1) {
+
+        if ((i ^ 1) < n) {
+            memcpy(proof[count], level[i ^ 1], AIQ_HASH_LEN);
+
+            if (right != NULL) {
+                right[count] = ((i & 1) == 0);
+            }
+
+            count++;
+        }
+
+        i >>= 1;
+        n -= n / 2;
+        level = nodes;
+        nodes += n;
+    }
+
+    return count;
+}
+
+
 void
 aiq_frontier_init(aiq_frontier_t *f)
 {

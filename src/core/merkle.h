@@ -36,7 +36,7 @@ aiq_rc_t aiq_merkle_proof(aiq_crypto_t *c, const aiq_hash_t *leaves,
     uint64_t n, uint64_t i, aiq_hash_t *proof, unsigned char *right,
     unsigned *count);
 
-/* length of that proof and its sides, without leaves */
+/* length of that proof and its sides, without leaves; 0 if i >= n */
 
 unsigned aiq_merkle_path(uint64_t n, uint64_t i, unsigned char *right);
 
@@ -52,6 +52,20 @@ aiq_rc_t aiq_merkle_verify(aiq_crypto_t *c, uint64_t i, uint64_t n,
 aiq_rc_t aiq_merkle_verify_consistency(aiq_crypto_t *c, uint64_t n1,
     uint64_t n2, const aiq_hash_t *proof, unsigned count,
     const aiq_hash_t root1, const aiq_hash_t root2);
+
+
+/*
+ * A tree kept whole, where many proofs are wanted: aiq_merkle_build() writes
+ * the levels above the leaves into nodes, room for aiq_merkle_nodes(n), and
+ * the head into root; n > 0.  aiq_merkle_lookup() is aiq_merkle_proof()
+ * without hashing; it returns the number of nodes.
+ */
+
+uint64_t aiq_merkle_nodes(uint64_t n);
+aiq_rc_t aiq_merkle_build(aiq_crypto_t *c, const aiq_hash_t *leaves,
+    uint64_t n, aiq_hash_t *nodes, aiq_hash_t root);
+unsigned aiq_merkle_lookup(const aiq_hash_t *leaves, const aiq_hash_t *nodes,
+    uint64_t n, uint64_t i, aiq_hash_t *proof, unsigned char *right);
 
 
 /* a tree that grows, in constant memory */

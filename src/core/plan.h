@@ -36,16 +36,19 @@ typedef struct {
     uint32_t            n;            /* steps */
     aiq_step_t         *steps;
     aiq_hash_t         *leaves;       /* n + 1 */
+    aiq_hash_t         *nodes;        /* the levels above them, or NULL */
     aiq_hash_t          root;
 } aiq_plan_t;
 
 
 /*
  * Reads and checks the plan at token i of doc: steps are objects with string
- * mcp and action (aiq_name_ok()), params if present an object, max_uses an
- * integer in 1..AIQ_STEP_USES_MAX, 1..AIQ_PLAN_STEPS steps.  Memory is taken
- * from mem.  AIQ_D_PLAN_INVALID with a sentence like
- * "step 2: missing required field \"action\"".
+ * mcp (aiq_name_ok()) and action (1..AIQ_NAME_MAX bytes of valid text, which
+ * names of tools are narrower than), params if present an object, max_uses
+ * an integer in 1..AIQ_STEP_USES_MAX, 1..AIQ_PLAN_STEPS steps.  Memory is
+ * taken from mem, strings may point into the text.  AIQ_D_PLAN_INVALID with
+ * a sentence like "step 2: missing required field \"action\"", where steps
+ * count from 0 as they do in a path.
  */
 
 aiq_rc_t aiq_plan_read(aiq_plan_t *plan, const aiq_json_t *doc, uint32_t i,
@@ -108,7 +111,8 @@ typedef struct {
     aiq_hash_t          no_email;     /* without user_email */
 } aiq_args_t;
 
-/* args: token of an object, or AIQ_JSON_NONE for {} */
+/* args: token of an object, or AIQ_JSON_NONE for {}; AIQ_D_STEP_PARAMS if it
+   is anything else */
 
 aiq_rc_t aiq_args_hash(aiq_args_t *args, const aiq_json_t *doc, uint32_t i,
     int sdk, aiq_crypto_t *c);

@@ -68,10 +68,10 @@ static const hmac_t  hmacs[] = {
       "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2",
       "RFC 4231 case 7" },
 
-    { "k", 64, "m", 0, 
+    { "k", 64, "m", 0,
       "3b7a8d453e76edb519238a515105a57508d0f169f480ebeee120a9e7803289fa",
       "a key of one block" },
-    { "k", 65, "m", 0, 
+    { "k", 65, "m", 0,
       "c2d7d4c2256ddb097409ec0c67e1d58fa1a007fc6932cac0d892a525d08af7cc",
       "a key of one block and a byte" },
 

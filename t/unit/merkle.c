@@ -27,6 +27,7 @@ typedef int (*case_pt)(aiq_crypto_t *c, json_t *v);
 static void test_known(aiq_crypto_t *c);
 static void test_trees(aiq_crypto_t *c);
 static void test_one(aiq_crypto_t *c, unsigned n, unsigned i);
+static void test_lookup(aiq_crypto_t *c);
 static void test_consistency(aiq_crypto_t *c);
 static void test_limits(aiq_crypto_t *c);
 static void consistency(aiq_crypto_t *c, unsigned m, unsigned lo, unsigned n,
@@ -193,6 +194,50 @@ test_one(aiq_crypto_t *c, unsigned n, unsigned i)
             memcpy(proof[k], other, AIQ_HASH_LEN);
         }
     }
+}
+
+
+/* the tree kept whole has the same head and the same proofs */
+
+static void
+test_lookup(aiq_crypto_t *c)
+{
+    unsigned       n, i, count;
+    aiq_hash_t     proof[AIQ_PROOF_MAX], found[AIQ_PROOF_MAX], *nodes, root;
+    unsigned char  right[AIQ_PROOF_MAX], sides[AIQ_PROOF_MAX];
+
+    const aiq_hash_t  *l = (const aiq_hash_t *) leaves;
+
+    bad = 0;
+
+    for (n = 1; n <= NMAX; n++) {
+
+        /* of exactly that size, so that one more is seen */
+
+        nodes = malloc((size_t) aiq_merkle_nodes(n) * AIQ_HASH_LEN + 1);
+
+        bad += (aiq_merkle_build(c, l, n, nodes, root) != AIQ_OK
+                || memcmp(root, roots[n], AIQ_HASH_LEN) != 0);
+
+        for (i = 0; i < n; i++) {
+            aiq_merkle_proof(c, l, n, i, proof, right, &count);
+
+            bad += (aiq_merkle_lookup(l, (const aiq_hash_t *) nodes, n, i,
+                                      found, sides) != count
+                    || memcmp(proof, found, count * AIQ_HASH_LEN) != 0
+                    || memcmp(right, sides, count) != 0);
+        }
+
+        bad += (aiq_merkle_lookup(l, (const aiq_hash_t *) nodes, n, n, found,
+                                  NULL) != 0);
+
+        free(nodes);
+    }
+
+    ok(bad == 0, "trees kept whole up to %d leaves", NMAX);
+    ok(aiq_merkle_build(c, l, 0, NULL, root) == AIQ_E_INTERNAL
+       && aiq_merkle_nodes(0) == 0 && aiq_merkle_nodes(1) == 0,
+       "no leaves, no tree");
 }
 
 
@@ -586,6 +631,7 @@ main(void)
 
     test_known(c);
     test_trees(c);
+    test_lookup(c);
     test_consistency(c);
     test_limits(c);
 
