@@ -452,8 +452,8 @@ sub add_policy {
 }
 
 # a token for a plan, from the CLI: steps => [[action, params], ...] or plan
-# => {...}; user, agent, seconds.  Returns the answer, decoded: jwt_token,
-# token, plan_hash, step_proofs.
+# => {...}; user, agent, seconds.  Returns the answer, decoded: jws, iap,
+# plan_hash and others.  For what the token API answers see request_token().
 
 sub issue_token {
     my ($self, %o) = @_;
@@ -463,8 +463,8 @@ sub issue_token {
     my $out = $self->ctl_ok('token', 'issue', '--store', $self->store(),
         '--org', $self->{org}, '--user', $o{user} || 'alice',
         '--agent', $o{agent} || 'sysadmin',
-        $o{seconds} ? ('--expires-in', $o{seconds}) : (),
-        '--json', $plan);
+        '--plan', $plan, '--format', 'both', '--json',
+        $o{seconds} ? ('--expires', $o{seconds}) : ());
 
     return json_value($out);
 }
