@@ -13,9 +13,12 @@
  *       "description": "...", "version": ... }
  *
  * A glob is "mcp/action" or "server.tool"; '*' stands for any bytes; "*"
- * alone for everything.  Unknown members are refused: a misspelt "deny" must
- * not become no rule at all.  The token policy of the SDKs is the same
- * object without name, target and status.
+ * alone for everything.  A glob with '/' is compared with "mcp/tool", one
+ * without with "mcp.tool" and with the tool alone.  Unknown members are
+ * refused: a misspelt "deny" must not become no rule at all; so are
+ * conditions in a stored policy that allows nothing.  The token policy of the
+ * SDKs is the same object without name, target and status; there an absent
+ * "allow" is ["*"].  docs/policy.md has the rest.
  */
 
 
