@@ -55,7 +55,8 @@ typedef struct {
     int64_t             ts_us;        /* Unix microseconds */
     aiq_str_t           inst;         /* instance: boot id and generation */
     unsigned            worker;
-    aiq_str_t           rid;          /* AIQ_AUDIT_RID_LEN hex digits */
+    aiq_str_t           rid;          /* AIQ_AUDIT_RID_LEN lower-case hex
+                                         digits, or out has failed */
     aiq_str_t           org;          /* these may be empty: left out */
     aiq_str_t           agent;
     aiq_str_t           user;
@@ -116,7 +117,9 @@ aiq_rc_t aiq_audit_create(const char *dir, aiq_str_t origin,
 
 /*
  * Opens the tail.  A torn tail (no LF at the end) is left as it is, and a
- * new segment begins with a RECOVERY record that declares it.
+ * new segment begins with a RECOVERY record that declares it.  A handle is
+ * for one thread at a time, and for the process that opened it: after fork()
+ * both would hold the same lock.
  */
 
 aiq_rc_t aiq_audit_open(aiq_audit_t **log, const char *dir, aiq_err_t *err);
@@ -173,8 +176,9 @@ typedef struct {
     uint64_t            records;
     uint64_t            intents;
     uint64_t            outcomes;
-    uint64_t            denials;
-    uint64_t            unknown;      /* intents without outcome */
+    uint64_t            denials;      /* intents with verdict DENY */
+    uint64_t            unknown;      /* intents that were permitted (or let
+                                         through by dry_run), no outcome */
     uint64_t            segments;
     uint64_t            warnings;     /* clock regressions */
     uint64_t            seq;          /* of the last record, or where it broke */
@@ -184,8 +188,8 @@ typedef struct {
 } aiq_audit_report_t;
 
 /*
- * Reads the whole log.  Memory is constant but for open intents (32 bytes
- * each).  Always fills report.
+ * Reads the whole log.  Memory is constant but for open intents (about 100
+ * bytes each).  Always fills report.
  */
 
 void aiq_audit_verify(const char *dir, aiq_crypto_t *c,

@@ -1,0 +1,167 @@
+
+/*
+ * Copyright (C) ngx_armoriq authors
+ *
+ * Files and lines of the audit log, for those who append and those who read.
+ * Private to the audit*.c files.
+ */
+
+
+#ifndef _AIQ_AUDIT_FILE_H_INCLUDED_
+#define _AIQ_AUDIT_FILE_H_INCLUDED_
+
+
+#include <sys/types.h>
+#include <sys/stat.h>
+
+#include "audit.h"
+
+
+#define AIQ_AUDIT_FORMAT    "AIQL/1"
+#define AIQ_AUDIT_GENESIS   "armoriq-audit/v1\n"
+#define AIQ_AUDIT_TS_LEN    27        /* 2026-11-21T02:00:00.123456Z */
+#define AIQ_AUDIT_NAME_LEN  26        /* seg-0000000000000001.jsonl */
+#define AIQ_AUDIT_TYPE_MAX  32
+#define AIQ_AUDIT_DEPTH     16        /* nesting of a record */
+
+
+/* the front of a line: {"v":1,"seq":N,"prev":"...","t":"TYPE","ts":"..." */
+
+typedef struct {
+    uint64_t              seq;
+    const unsigned char  *prev;       /* 64 hex digits */
+    aiq_str_t             type;
+    int64_t               ts_us;
+} aiq_audit_front_t;
+
+/* AIQ_DECLINED if the line, without LF, does not begin like that */
+
+aiq_rc_t aiq_audit_front(aiq_audit_front_t *f, aiq_str_t line);
+
+void aiq_audit_ts_format(int64_t us, unsigned char ts[AIQ_AUDIT_TS_LEN]);
+aiq_rc_t aiq_audit_ts_parse(const unsigned char *ts, int64_t *us);
+
+
+/* opens DIR; refuses one that everybody may write to */
+
+aiq_rc_t aiq_audit_dir(const char *dir, int *fd, aiq_err_t *err);
+
+void aiq_audit_name(uint64_t first, char name[AIQ_AUDIT_NAME_LEN + 1]);
+
+/* first numbers of all segments in order; the caller frees *first */
+
+aiq_rc_t aiq_audit_list(int dir, uint64_t **first, size_t *n,
+    aiq_err_t *err);
+
+/* opens a segment, or another regular file, never a link; st is filled */
+
+aiq_rc_t aiq_audit_open_at(int dir, const char *name, int flags, int *fd,
+    struct stat *st, aiq_err_t *err);
+
+/* reads exactly len bytes at off */
+
+aiq_rc_t aiq_audit_read_at(int fd, void *buf, size_t len, uint64_t off,
+    const char *name, aiq_err_t *err);
+
+/* end of the last whole line before size; 0 if there is none */
+
+aiq_rc_t aiq_audit_last_lf(int fd, uint64_t size, uint64_t *end,
+    const char *name, aiq_err_t *err);
+
+/* SHA-256 of len bytes at off */
+
+aiq_rc_t aiq_audit_hash_at(int fd, uint64_t off, uint64_t len,
+    const char *name, aiq_crypto_t *c, aiq_hash_t hash, aiq_err_t *err);
+
+/*
+ * Makes a file that is there with all its bytes on disk or not at all: it is
+ * written without a name and linked when it is complete.  fd is for reading
+ * and appending; if it is not -1 in spite of a fault, the file is there, but
+ * the directory could not be synced.
+ */
+
+aiq_rc_t aiq_audit_publish(int dir, const char *name, aiq_str_t text,
+    int *fd, struct stat *st, aiq_err_t *err);
+
+/* gives a new file to the owner of the directory; 0, or -1 and errno */
+
+int aiq_audit_own(int dir, int fd);
+
+/*
+ * What the first line carries as prev, from log.json.  AIQ_DECLINED if that
+ * is not what it should be, AIQ_E_AUDIT_UNAVAILABLE if it cannot be read.
+ */
+
+aiq_rc_t aiq_audit_genesis(int dir, aiq_crypto_t *c, aiq_hash_t hash,
+    aiq_err_t *err);
+
+/* name "+" hex(key id) "+" base64(0x01 | public key), C2SP signed-note */
+
+aiq_rc_t aiq_audit_vkey(aiq_out_t *out, aiq_str_t origin,
+    const unsigned char public_key[AIQ_KEY_LEN], aiq_crypto_t *c);
+
+
+/*
+ * Lines of all segments from the front.  What is read is fixed when it is
+ * opened, while nobody writes: later records are not seen.
+ */
+
+typedef struct {
+    int                   dir;
+    int                   fd;         /* segment, or -1 */
+    char                  name[AIQ_AUDIT_NAME_LEN + 1];
+    uint64_t             *list;
+    size_t                n;
+    size_t                next;       /* in list */
+    uint64_t              newest;     /* size of the last one */
+    uint64_t              first;      /* names the segment */
+    uint64_t              size;       /* of it */
+    uint64_t              off;        /* of the next line */
+    unsigned char        *buf;
+    unsigned char        *pos;        /* off is here */
+    unsigned char        *end;
+} aiq_audit_reader_t;
+
+/* reader->dir and buf are -1 and NULL after a fault; close it always */
+
+aiq_rc_t aiq_audit_reader_open(aiq_audit_reader_t *r, const char *dir,
+    aiq_err_t *err);
+void aiq_audit_reader_close(aiq_audit_reader_t *r);
+
+/* begins segment i of the list at an offset where a line begins */
+
+aiq_rc_t aiq_audit_reader_segment(aiq_audit_reader_t *r, size_t i,
+    uint64_t off, aiq_err_t *err);
+
+/*
+ * The next line without LF, valid until the next call.  AIQ_DECLINED at the
+ * end: what lies between off and size is torn.  AIQ_D_JSON_TOO_LARGE if the
+ * line is longer than it may be.
+ */
+
+aiq_rc_t aiq_audit_reader_line(aiq_audit_reader_t *r, aiq_str_t *line,
+    aiq_err_t *err);
+
+
+/* numbers and what belongs to them; grows */
+
+#define AIQ_AUDIT_MAP_DATA  48
+
+typedef struct {
+    uint64_t              key;        /* not 0 */
+    unsigned char         data[AIQ_AUDIT_MAP_DATA];
+} aiq_audit_slot_t;
+
+typedef struct {
+    aiq_audit_slot_t     *slot;
+    size_t                size;       /* a power of 2, or 0 */
+    size_t                used;
+} aiq_audit_map_t;
+
+void aiq_audit_map_free(aiq_audit_map_t *map);
+aiq_audit_slot_t *aiq_audit_map_find(aiq_audit_map_t *map, uint64_t key);
+aiq_audit_slot_t *aiq_audit_map_add(aiq_audit_map_t *map, uint64_t key);
+void aiq_audit_map_del(aiq_audit_map_t *map, aiq_audit_slot_t *slot);
+
+
+#endif /* _AIQ_AUDIT_FILE_H_INCLUDED_ */
