@@ -105,6 +105,7 @@ published(void)
 static void
 forms(void)
 {
+    int        pass;
     size_t     i;
     aiq_str_t  s;
 
@@ -184,11 +185,14 @@ forms(void)
 
     for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
 
-        ok(canonical(t[i].text, AIQ_JCS, &s) && aiq_str_is(s, t[i].jcs),
+        pass = canonical(t[i].text, AIQ_JCS, &s);
+
+        ok(pass && aiq_str_is(s, t[i].jcs),
            "JCS: item %zu: %.*s", i, (int) s.len, s.data);
 
-        ok(canonical(t[i].text, AIQ_JCS_IAP, &s)
-           && aiq_str_is(s, t[i].iap ? t[i].iap : t[i].jcs),
+        pass = canonical(t[i].text, AIQ_JCS_IAP, &s);
+
+        ok(pass && aiq_str_is(s, t[i].iap ? t[i].iap : t[i].jcs),
            "IAP: item %zu: %.*s", i, (int) s.len, s.data);
     }
 }

@@ -61,6 +61,7 @@ main(void)
 static void
 accepted(void)
 {
+    int       pass;
     size_t    i, len;
     aiq_rc_t  rc;
 
@@ -115,7 +116,9 @@ accepted(void)
     for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
         len = strlen(t[i].text);
 
-        ok(check_text(t[i].text, len, &rc) && rc == AIQ_OK,
+        pass = check_text(t[i].text, len, &rc);
+
+        ok(pass && rc == AIQ_OK,
            "accepted: item %zu (%s)", i, aiq_reason(rc));
     }
 }
@@ -124,6 +127,7 @@ accepted(void)
 static void
 refused(void)
 {
+    int       pass;
     size_t    i, len;
     aiq_rc_t  rc;
 
@@ -332,7 +336,9 @@ refused(void)
     for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
         len = t[i].len ? t[i].len : strlen(t[i].text);
 
-        ok(check_text(t[i].text, len, &rc) && rc == t[i].rc,
+        pass = check_text(t[i].text, len, &rc);
+
+        ok(pass && rc == t[i].rc,
            "refused: item %zu, %s (%s)", i, aiq_reason(t[i].rc),
            aiq_reason(rc));
     }
@@ -373,7 +379,7 @@ errors(void)
 
     ok(parse(s, 4011, 64, &err) == AIQ_D_JSON_DUPLICATE_KEY
        && strlen(err.text) < 120 && strstr(err.text, "kkk...\"") != NULL,
-       "and cut: %zu bytes", strlen(err.text));
+       "and cut: %s", err.text);
 
     free(s);
 
@@ -444,12 +450,12 @@ depth(void)
 
         s = repeat(t[i].open, (i == 3) ? 63 : 64, t[i].middle, t[i].close);
         ok(check_text(s, strlen(s), &rc) && rc == AIQ_OK,
-           "64 deep: %s", aiq_reason(rc));
+           "64 deep: %s", t[i].open);
         free(s);
 
         s = repeat(t[i].open, (i == 3) ? 64 : 65, t[i].middle, t[i].close);
         ok(check_text(s, strlen(s), &rc) && rc == AIQ_D_JSON_TOO_DEEP,
-           "65 deep: %s", aiq_reason(rc));
+           "65 deep: %s", t[i].open);
         free(s);
     }
 
