@@ -112,6 +112,11 @@ extern const aiq_ctl_cmd_t  aiq_ctl_doctor_cmds[];
 extern const aiq_ctl_group_t  aiq_ctl_groups[];     /* name NULL ends it */
 
 
+/* of audit.c, in a file of its own */
+
+int aiq_ctl_audit_tail(aiq_ctl_t *ctl);
+
+
 /* opts.c: AIQ_CTL_OK, or AIQ_CTL_USAGE after a sentence */
 
 int aiq_ctl_parse(aiq_ctl_t *ctl, int argc, char *const *argv);

@@ -629,8 +629,8 @@ aiq_ctl_help_usage(const aiq_ctl_group_t *g, const aiq_ctl_cmd_t *cmd)
                         opt->arg ? opt->arg : "");
 
         if (col + 1 + (int) strlen(buf) > 78) {
-            printf("\n        ");
-            col = 8;
+            printf("\n       ");
+            col = 7;
         }
 
         col += printf(" %s", buf);
@@ -638,7 +638,7 @@ aiq_ctl_help_usage(const aiq_ctl_group_t *g, const aiq_ctl_cmd_t *cmd)
 
     if (cmd->args[0]) {
         printf("%s%s", (col + 1 + (int) strlen(cmd->args) > 78)
-               ? "\n         " : " ", cmd->args);
+               ? "\n        " : " ", cmd->args);
     }
 
     printf("\n");
