@@ -77,6 +77,36 @@ aiq_http_status(aiq_rc_t rc)
 }
 
 
+int
+aiq_rpc_code(aiq_rc_t rc)
+{
+    switch ((int) rc) {
+
+    case AIQ_D_JSON_INVALID:
+    case AIQ_D_JSON_ENCODING:
+        return -32700;
+
+    case AIQ_D_JSON_DUPLICATE_KEY:
+    case AIQ_D_JSON_NUMBER:
+    case AIQ_D_JSON_TOO_DEEP:
+    case AIQ_D_JSON_NOT_OBJECT:
+    case AIQ_D_BATCH_NOT_ALLOWED:
+    case AIQ_D_RPC_INVALID:
+    case AIQ_D_RPC_AMBIGUOUS:
+        return -32600;
+
+    case AIQ_D_HEADER_MISMATCH:
+        return -32020;
+
+    case AIQ_D_PROTOCOL_VERSION:
+        return -32022;
+
+    default:
+        return aiq_http_status(rc);
+    }
+}
+
+
 aiq_rc_t
 aiq_fail(aiq_err_t *err, aiq_rc_t rc, const char *fmt, ...)
 {

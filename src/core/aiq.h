@@ -179,6 +179,14 @@ const char *aiq_reason(aiq_rc_t rc);        /* "STEP_USED"; "OK"; static */
 const char *aiq_message(aiq_rc_t rc);       /* the sentence; static */
 int aiq_http_status(aiq_rc_t rc);           /* 200 for AIQ_OK */
 
+/*
+ * For a JSON-RPC error: the codes of JSON-RPC 2.0 5.1 and MCP 2026-07-28 for
+ * framing, else the HTTP status: positive numbers are outside the range that
+ * the two reserve (-32768 to -32000).
+ */
+
+int aiq_rpc_code(aiq_rc_t rc);
+
 
 /*
  * What was wrong, for logs, audit records and the CLI: one sentence that

@@ -176,6 +176,8 @@ typedef struct {
     unsigned                  trusted:1;    /* token is verified */
     unsigned                  reserved:1;   /* step is taken: give it back
                                                if nothing was sent */
+    unsigned                  email:1;      /* user_email is an argument of
+                                               the tool, not of the SDK */
     aiq_str_t                 policy;       /* name, or empty */
     uint32_t                  policy_rate;  /* calls an hour, 0: no limit */
     uint32_t                  token_rate;

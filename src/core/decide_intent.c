@@ -356,6 +356,7 @@ aiq_decide_step(aiq_decision_t *d, const aiq_request_t *in,
 
             if (rc == AIQ_OK) {
                 d->step = first + i;
+                d->email = steps[i].email || !steps[i].bound;
                 return AIQ_OK;
             }
 

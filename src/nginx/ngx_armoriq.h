@@ -1,0 +1,273 @@
+
+/*
+ * Copyright (C) ngx_armoriq authors
+ *
+ * The glue between nginx and libarmoriq.  One file per phase or duty, and no
+ * policy in any of them: what is decided is decided in src/core/decide.c.
+ */
+
+
+#ifndef _NGX_ARMORIQ_H_INCLUDED_
+#define _NGX_ARMORIQ_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "audit.h"
+#include "decide.h"
+
+
+#define NGX_ARMORIQ_ZONE_MIN     (8 * 1024 * 1024)
+#define NGX_ARMORIQ_MAX_BODY     (1024 * 1024)
+#define NGX_ARMORIQ_LIFETIME     86400    /* of a token at most, seconds */
+#define NGX_ARMORIQ_SKEW         30       /* of clocks, seconds */
+#define NGX_ARMORIQ_ARENA        (6 * 1024 * 1024)
+#define NGX_ARMORIQ_RID_LEN      AIQ_AUDIT_RID_LEN
+#define NGX_ARMORIQ_RECORD_LEN   (NGX_INT64_LEN + 1)
+
+
+typedef struct ngx_armoriq_shctx_s   ngx_armoriq_shctx_t;
+typedef struct ngx_armoriq_worker_s  ngx_armoriq_worker_t;
+typedef struct ngx_armoriq_bridge_s  ngx_armoriq_bridge_t;
+
+
+/* a location with "armoriq_mcp": an MCP server and how to talk to it */
+
+typedef struct {
+    ngx_str_t                      name;
+    ngx_str_t                      uri;
+    ngx_str_t                      protocol;
+    ngx_uint_t                     modern;      /* unsigned  modern:1; */
+    ngx_uint_t                     stateless;   /* unsigned  stateless:1; */
+} ngx_armoriq_mcp_t;
+
+
+typedef struct {
+    ngx_str_t                      store;
+    ngx_str_t                      audit;
+    ngx_uint_t                     durability;
+    ngx_shm_zone_t                *zone;
+    ngx_thread_pool_t             *thread_pool;
+    ngx_armoriq_worker_t          *worker;
+    ngx_uint_t                     nlimits;
+    ngx_uint_t                     used;        /* unsigned  used:1; */
+    ngx_uint_t                     api;         /* unsigned  api:1; */
+} ngx_armoriq_main_conf_t;
+
+
+typedef struct {
+    ngx_array_t                    mcps;        /* ngx_armoriq_mcp_t * */
+    ngx_http_upstream_init_peer_pt original_init_peer;
+    ngx_uint_t                     guard;       /* unsigned  guard:1; */
+} ngx_armoriq_srv_conf_t;
+
+
+typedef struct {
+    ngx_flag_t                     enable;
+    ngx_flag_t                     dry_run;
+    ngx_flag_t                     step_uses;
+    ngx_flag_t                     invoke;
+    ngx_flag_t                     api;
+    ngx_uint_t                     params;
+    size_t                         max_body;
+    ngx_array_t                   *limits;      /* aiq_limit_rule_t */
+    ngx_armoriq_mcp_t             *mcp;
+} ngx_armoriq_loc_conf_t;
+
+
+typedef enum {
+    ngx_armoriq_start = 0,
+    ngx_armoriq_reading,           /* the body is on its way */
+    ngx_armoriq_waiting,           /* for the record to be on disk */
+    ngx_armoriq_durable,           /* it is, or has failed to get there */
+    ngx_armoriq_judged
+} ngx_armoriq_state_e;
+
+
+/*
+ * One per request that was judged, kept in a pool cleanup: r->ctx is zeroed
+ * by redirects.  "request" tells it from those of subrequests, which share
+ * the pool.
+ */
+
+typedef struct {
+    ngx_http_request_t            *request;
+    ngx_armoriq_loc_conf_t        *conf;        /* where it was judged */
+    ngx_armoriq_state_e            state;
+
+    aiq_decision_t                 d;           /* strings: in the pool */
+    u_char                         rid[NGX_ARMORIQ_RID_LEN];
+
+    ngx_str_t                      body;        /* the judged bytes */
+    u_char                         body_hash[AIQ_HASH_LEN];
+
+    ngx_queue_t                    queue;       /* of those that wait */
+    uint64_t                       record;      /* number in the journal */
+    aiq_audit_pos_t                intent;      /* where it is on disk */
+
+    ngx_msec_t                     start;
+    ngx_armoriq_bridge_t          *bridge;      /* of POST /invoke */
+
+    unsigned                       permit:1;    /* may go on */
+    unsigned                       recorded:1;  /* intent is set */
+    unsigned                       carried:1;
+    unsigned                       gated:1;     /* has passed the gate */
+    unsigned                       spent:1;     /* has passed the guard */
+    unsigned                       parked:1;
+    unsigned                       denied:1;    /* we have answered */
+    unsigned                       settled:1;   /* OUTCOME is written */
+} ngx_armoriq_ctx_t;
+
+
+/* what a worker has of its own, made in init_process */
+
+struct ngx_armoriq_worker_s {
+    ngx_armoriq_main_conf_t       *conf;
+    ngx_cycle_t                   *cycle;
+    aiq_store_t                   *store;
+    aiq_crypto_t                  *crypto;
+    aiq_mem_t                      arena;       /* of one decision */
+    u_char                        *arena_start;
+    aiq_decide_ops_t               ops;
+    struct ngx_armoriq_rules_s    *rules;       /* compiled, by org */
+    struct ngx_armoriq_journal_s  *journal;
+    ngx_event_t                    reap;
+    ngx_str_t                      inst;
+    uint64_t                       rid[2];      /* random, counter */
+    uint64_t                       calls;       /* JSON-RPC ids of ours */
+    struct ngx_armoriq_session_s  *sessions;    /* with MCP servers */
+    u_char                         inst_buf[32];
+};
+
+
+/* access: the ACCESS phase */
+
+ngx_int_t ngx_armoriq_preaccess_handler(ngx_http_request_t *r);
+ngx_int_t ngx_armoriq_access_handler(ngx_http_request_t *r);
+void ngx_armoriq_access_resume(ngx_http_request_t *r);
+
+/* ctx: what is known of a request, and the permit it has */
+
+ngx_armoriq_ctx_t *ngx_armoriq_get_ctx(ngx_http_request_t *r);
+ngx_armoriq_ctx_t *ngx_armoriq_create_ctx(ngx_http_request_t *r);
+char *ngx_armoriq_check(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx);
+ngx_int_t ngx_armoriq_carry(ngx_http_request_t *r);
+
+/* judge: from a request to a decision and its record */
+
+ngx_int_t ngx_armoriq_judge_headers(ngx_http_request_t *r,
+    ngx_armoriq_ctx_t *ctx);
+ngx_int_t ngx_armoriq_judge(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx);
+ngx_int_t ngx_armoriq_judge_again(ngx_http_request_t *r,
+    ngx_armoriq_ctx_t *ctx);
+ngx_int_t ngx_armoriq_record_intent(ngx_http_request_t *r,
+    ngx_armoriq_ctx_t *ctx);
+
+/* body: the bytes, in one piece of memory */
+
+typedef void (*ngx_armoriq_body_pt)(ngx_http_request_t *r, ngx_int_t rc);
+
+void ngx_armoriq_body_take(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
+    ngx_armoriq_body_pt handler);
+ngx_int_t ngx_armoriq_body_replace(ngx_http_request_t *r, u_char *data,
+    size_t len);
+ngx_int_t ngx_armoriq_body_hash(ngx_http_request_t *r, aiq_crypto_t *c,
+    u_char hash[AIQ_HASH_LEN], off_t *length);
+off_t ngx_armoriq_body_passed(ngx_http_request_t *r);
+
+/* headers: reading those that decide, removing those that must not leave */
+
+typedef struct {
+    ngx_str_t                      name;        /* in lower case */
+    size_t                         offset;      /* of an aiq_str_t */
+} ngx_armoriq_header_t;
+
+void ngx_armoriq_headers_read(ngx_http_request_t *r, aiq_request_t *in);
+ngx_int_t ngx_armoriq_headers_strip(ngx_http_request_t *r);
+ngx_table_elt_t *ngx_armoriq_header_next(ngx_list_part_t **part,
+    ngx_uint_t *i);
+
+/* deny: our own answers */
+
+ngx_int_t ngx_armoriq_deny(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
+    aiq_rc_t rc);
+ngx_int_t ngx_armoriq_refuse(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
+    char *wall, char *why);
+ngx_int_t ngx_armoriq_send_json(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *body);
+
+/* gate and guard: the second wall and the third */
+
+ngx_int_t ngx_armoriq_gate_handler(ngx_http_request_t *r);
+char *ngx_armoriq_guard(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+ngx_int_t ngx_armoriq_guard_init(ngx_conf_t *cf);
+
+/* invoke: POST /invoke to tools/call */
+
+ngx_int_t ngx_armoriq_invoke_handler(ngx_http_request_t *r);
+ngx_int_t ngx_armoriq_invoke_filter_init(ngx_conf_t *cf);
+
+/* api: the ArmorIQ API */
+
+ngx_int_t ngx_armoriq_api_handler(ngx_http_request_t *r);
+
+/* log: what became of it */
+
+ngx_int_t ngx_armoriq_log_handler(ngx_http_request_t *r);
+void ngx_armoriq_settle(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx);
+
+/* variables */
+
+ngx_int_t ngx_armoriq_add_variables(ngx_conf_t *cf);
+
+/* shm: the zone */
+
+char *ngx_armoriq_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+void ngx_armoriq_shm_ops(ngx_armoriq_worker_t *w);
+
+/* journal: the ring of records and its flush */
+
+#define NGX_ARMORIQ_RECORD_WAITED  0x01   /* void if it cannot be written */
+
+ngx_int_t ngx_armoriq_journal_init(ngx_armoriq_worker_t *w);
+void ngx_armoriq_journal_exit(ngx_armoriq_worker_t *w);
+ngx_int_t ngx_armoriq_journal_append(ngx_armoriq_worker_t *w, aiq_str_t body,
+    ngx_uint_t flags, uint64_t *record);
+ngx_int_t ngx_armoriq_journal_wait(ngx_armoriq_worker_t *w,
+    ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx);
+
+/* worker: what a process has of its own */
+
+ngx_int_t ngx_armoriq_init_process(ngx_cycle_t *cycle);
+void ngx_armoriq_exit_process(ngx_cycle_t *cycle);
+ngx_armoriq_worker_t *ngx_armoriq_get_worker(ngx_http_request_t *r);
+aiq_mem_t *ngx_armoriq_arena(ngx_armoriq_worker_t *w);
+aiq_rc_t ngx_armoriq_ruleset(void *data, aiq_store_txn_t *txn, aiq_str_t org,
+    const aiq_ruleset_t **rules, aiq_err_t *err);
+char *ngx_armoriq_check_conf(ngx_conf_t *cf, ngx_armoriq_main_conf_t *amcf);
+
+/* after a wait of ours: as ngx_http_copy_thread_event_handler() does */
+
+void ngx_armoriq_wake(ngx_http_request_t *r);
+
+
+#define ngx_armoriq_str(s)   (aiq_str_t) { (s).len, (s).data }
+
+static ngx_inline aiq_str_t
+ngx_armoriq_value(ngx_table_elt_t *h)
+{
+    aiq_str_t  s;
+
+    s.len = h ? h->value.len : 0;
+    s.data = h ? h->value.data : NULL;
+
+    return s;
+}
+
+
+extern ngx_module_t  ngx_armoriq_module;
+
+
+#endif /* _NGX_ARMORIQ_H_INCLUDED_ */

@@ -1,0 +1,340 @@
+
+/*
+ * Copyright (C) ngx_armoriq authors
+ *
+ * The first wall.  States of a judged request:
+ *
+ *     start     headers only; refused here if they suffice for that
+ *     reading   ngx_http_read_client_request_body(), a thread for files
+ *     waiting   decided; the record is on its way to disk
+ *     durable   it has got there, or will not
+ *     judged    done: permitted, or answered by us
+ *
+ * Nothing here waits: each state ends in a return to the event loop, and the
+ * phases are run again when there is news.
+ */
+
+
+#include "ngx_armoriq.h"
+
+
+static ngx_int_t ngx_armoriq_access_start(ngx_http_request_t *r,
+    ngx_armoriq_loc_conf_t *alcf);
+static ngx_uint_t ngx_armoriq_access_preread(ngx_http_request_t *r);
+static void ngx_armoriq_access_post_read(ngx_http_request_t *r);
+static void ngx_armoriq_access_body(ngx_http_request_t *r, ngx_int_t rc);
+static ngx_int_t ngx_armoriq_access_judge(ngx_http_request_t *r,
+    ngx_armoriq_ctx_t *ctx);
+static ngx_uint_t ngx_armoriq_access_dry_run(ngx_armoriq_ctx_t *ctx);
+static ngx_int_t ngx_armoriq_access_durable(ngx_http_request_t *r,
+    ngx_armoriq_ctx_t *ctx);
+static ngx_int_t ngx_armoriq_access_judged(ngx_http_request_t *r,
+    ngx_armoriq_ctx_t *ctx, ngx_armoriq_loc_conf_t *alcf);
+
+
+/*
+ * A carried permit is for the location we sent it to, and no further: it is
+ * bound in the first phase after the location is final, one that "satisfy"
+ * cannot skip, subrequests have, and nobody redirects in.
+ */
+
+ngx_int_t
+ngx_armoriq_preaccess_handler(ngx_http_request_t *r)
+{
+    ngx_armoriq_ctx_t  *ctx;
+
+    ctx = ngx_armoriq_get_ctx(r);
+
+    if (ctx && ctx->carried) {
+        ctx->carried = 0;
+        ctx->gated = 0;
+        ctx->conf = ngx_http_get_module_loc_conf(r, ngx_armoriq_module);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/*
+ * A permit is answered with NGX_DECLINED and not with NGX_OK: under
+ * "satisfy any" NGX_OK would also switch off everybody else's rules.
+ */
+
+ngx_int_t
+ngx_armoriq_access_handler(ngx_http_request_t *r)
+{
+    ngx_armoriq_ctx_t       *ctx;
+    ngx_armoriq_loc_conf_t  *alcf;
+
+    alcf = ngx_http_get_module_loc_conf(r, ngx_armoriq_module);
+
+    if (!alcf->enable) {
+        return NGX_DECLINED;
+    }
+
+    ctx = ngx_armoriq_get_ctx(r);
+
+    if (ctx == NULL) {
+        return ngx_armoriq_access_start(r, alcf);
+    }
+
+    switch (ctx->state) {
+
+    case ngx_armoriq_waiting:
+        return NGX_AGAIN;
+
+    case ngx_armoriq_durable:
+        return ngx_armoriq_access_durable(r, ctx);
+
+    case ngx_armoriq_judged:
+        return ngx_armoriq_access_judged(r, ctx, alcf);
+
+    default:
+
+        /*
+         * Reading the body has failed, and error_page has led here with
+         * a truncated one in r->request_body.
+         */
+
+        ctx->conf = alcf;
+        ctx->d.rc = AIQ_D_BODY_INCOMPLETE;
+        ctx->d.verdict = AIQ_VERDICT_DENY;
+
+        return ngx_armoriq_deny(r, ctx, ctx->d.rc);
+    }
+}
+
+
+static ngx_int_t
+ngx_armoriq_access_start(ngx_http_request_t *r, ngx_armoriq_loc_conf_t *alcf)
+{
+    ngx_int_t           rc;
+    ngx_armoriq_ctx_t  *ctx;
+
+    ctx = ngx_armoriq_create_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->conf = alcf;
+
+    if (r->method != NGX_HTTP_POST) {
+
+        rc = ngx_armoriq_access_judge(r, ctx);
+
+        return (rc == NGX_AGAIN) ? NGX_AGAIN
+                                 : ngx_armoriq_access_handler(r);
+    }
+
+    /*
+     * A body that is here already costs nothing; for one that is to come,
+     * up to client_body_timeout and a temporary file, a key is asked first.
+     */
+
+    if (!ngx_armoriq_access_preread(r)
+        && ngx_armoriq_judge_headers(r, ctx) != NGX_OK)
+    {
+        ctx->state = ngx_armoriq_judged;
+
+        (void) ngx_armoriq_record_intent(r, ctx);
+
+        return ngx_armoriq_deny(r, ctx, ctx->d.rc);
+    }
+
+    ctx->state = ngx_armoriq_reading;
+
+    rc = ngx_http_read_client_request_body(r, ngx_armoriq_access_post_read);
+
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        return rc;
+    }
+
+    /* the request may have been freed by this call */
+
+    ngx_http_finalize_request(r, NGX_DONE);
+
+    return NGX_DONE;
+}
+
+
+static ngx_uint_t
+ngx_armoriq_access_preread(ngx_http_request_t *r)
+{
+    if (r->request_body) {
+        return 1;
+    }
+
+    return r->http_version < NGX_HTTP_VERSION_20
+           && !r->headers_in.chunked
+           && r->headers_in.content_length_n
+              <= (off_t) (r->header_in->last - r->header_in->pos);
+}
+
+
+/* never called if reading fails: 413, bad chunk, timeout, client gone */
+
+static void
+ngx_armoriq_access_post_read(ngx_http_request_t *r)
+{
+    ngx_armoriq_ctx_t  *ctx;
+
+    ctx = ngx_armoriq_get_ctx(r);
+
+    r->preserve_body = 1;
+    r->write_event_handler = ngx_http_core_run_phases;
+
+    ngx_armoriq_body_take(r, ctx, ngx_armoriq_access_body);
+}
+
+
+static void
+ngx_armoriq_access_body(ngx_http_request_t *r, ngx_int_t rc)
+{
+    ngx_armoriq_ctx_t  *ctx;
+
+    ctx = ngx_armoriq_get_ctx(r);
+
+    if (rc != NGX_OK) {
+        ctx->d.rc = (aiq_rc_t) rc;
+        ctx->d.verdict = AIQ_VERDICT_DENY;
+        ctx->state = ngx_armoriq_judged;
+
+        (void) ngx_armoriq_record_intent(r, ctx);
+
+    } else if (ngx_armoriq_access_judge(r, ctx) == NGX_AGAIN) {
+        return;
+    }
+
+    ngx_http_core_run_phases(r);
+}
+
+
+/* NGX_AGAIN: wait for the record.  NGX_OK: ctx->state says what is next. */
+
+static ngx_int_t
+ngx_armoriq_access_judge(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
+{
+    ngx_int_t              rc;
+    ngx_armoriq_worker_t  *w;
+
+    rc = ngx_armoriq_judge(r, ctx);
+
+    ctx->permit = (rc == NGX_OK) || ngx_armoriq_access_dry_run(ctx);
+
+    if (!ctx->permit) {
+        ctx->state = ngx_armoriq_judged;
+
+        /* the answer does not wait for the disk, and does not depend on it */
+
+        if (ngx_armoriq_record_intent(r, ctx) != NGX_OK) {
+            ngx_log_error(NGX_LOG_CRIT, r->connection->log, 0,
+                          "armoriq: a denial could not be recorded");
+        }
+
+        return NGX_OK;
+    }
+
+    w = ngx_armoriq_get_worker(r);
+
+    if (w
+        && ngx_armoriq_record_intent(r, ctx) == NGX_OK
+        && ngx_armoriq_journal_wait(w, r, ctx) == NGX_OK)
+    {
+        ctx->state = ngx_armoriq_waiting;
+        return NGX_AGAIN;
+    }
+
+    ctx->state = ngx_armoriq_durable;
+
+    return NGX_OK;
+}
+
+
+/* what would be refused goes on, but only what could be forwarded at all */
+
+static ngx_uint_t
+ngx_armoriq_access_dry_run(ngx_armoriq_ctx_t *ctx)
+{
+    return ctx->conf->dry_run
+           && !ctx->conf->invoke
+           && aiq_is_denied(ctx->d.rc);
+}
+
+
+static ngx_int_t
+ngx_armoriq_access_durable(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
+{
+    ctx->state = ngx_armoriq_judged;
+
+    if (!ctx->recorded) {
+        ctx->d.rc = AIQ_E_AUDIT_UNAVAILABLE;
+        ctx->d.verdict = AIQ_VERDICT_DENY;
+
+    } else if (ctx->d.verdict == AIQ_VERDICT_PERMIT
+               && ngx_armoriq_judge_again(r, ctx) != NGX_OK
+               && !ngx_armoriq_access_dry_run(ctx))
+    {
+        /* the OUTCOME will say that it was not sent */
+
+    } else if (ngx_armoriq_headers_strip(r) == NGX_OK) {
+        return NGX_DECLINED;
+
+    } else {
+        ctx->d.rc = AIQ_E_NO_MEMORY;
+        ctx->d.verdict = AIQ_VERDICT_DENY;
+    }
+
+    ctx->permit = 0;
+
+    return ngx_armoriq_deny(r, ctx, ctx->d.rc);
+}
+
+
+/* again: our own redirect, or somebody else's */
+
+static ngx_int_t
+ngx_armoriq_access_judged(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
+    ngx_armoriq_loc_conf_t *alcf)
+{
+    if (!ctx->permit) {
+        return ngx_armoriq_deny(r, ctx, ctx->d.rc);
+    }
+
+    if (ctx->spent) {
+        return ngx_armoriq_refuse(r, ctx, "access", "permit is spent");
+    }
+
+    if (ctx->conf == alcf) {
+        return NGX_DECLINED;
+    }
+
+    /*
+     * Other rules may hold here, and the permit is for another place.  The
+     * call was recorded and its step taken: neither is done twice.
+     */
+
+    return ngx_armoriq_refuse(r, ctx, "access",
+                              "permit is for another location");
+}
+
+
+/* the record has got to disk, or has failed to; with no client left as well */
+
+void
+ngx_armoriq_access_resume(ngx_http_request_t *r)
+{
+    ngx_armoriq_ctx_t  *ctx;
+
+    ctx = ngx_armoriq_get_ctx(r);
+
+    if (ctx && ctx->state == ngx_armoriq_waiting) {
+        ctx->state = ngx_armoriq_durable;
+    }
+
+    r->main->blocked--;
+    r->aio = 0;
+
+    r->read_event_handler = ngx_http_block_reading;
+
+    ngx_armoriq_wake(r);
+}

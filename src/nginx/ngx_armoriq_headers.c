@@ -1,0 +1,205 @@
+
+/*
+ * Copyright (C) ngx_armoriq authors
+ *
+ * Request headers: those that the decision reads, each at most once, and
+ * those that must not reach the MCP server.  The raw list is walked: lookups
+ * by name join duplicates in some versions of nginx and drop them in others.
+ */
+
+
+#include "ngx_armoriq.h"
+
+
+#define ngx_armoriq_header(name, field)                                       \
+    { ngx_string(name), offsetof(aiq_request_t, field) }
+
+
+static ngx_uint_t ngx_armoriq_headers_query(ngx_http_request_t *r);
+static ngx_uint_t ngx_armoriq_headers_ours(ngx_table_elt_t *h);
+
+
+static ngx_armoriq_header_t  ngx_armoriq_headers[] = {
+    ngx_armoriq_header("authorization", authorization),
+    ngx_armoriq_header("x-api-key", x_api_key),
+    ngx_armoriq_header("x-armoriq-intent", x_intent),
+    ngx_armoriq_header("content-type", content_type),
+    ngx_armoriq_header("content-encoding", content_encoding),
+    ngx_armoriq_header("upgrade", upgrade),
+    ngx_armoriq_header("mcp-protocol-version", mirror.protocol),
+    ngx_armoriq_header("mcp-method", mirror.method),
+    ngx_armoriq_header("mcp-name", mirror.name),
+    ngx_armoriq_header("x-csrg-path", path),
+    ngx_armoriq_header("x-csrg-proof", proof),
+    ngx_armoriq_header("x-csrg-value-digest", digest),
+    ngx_armoriq_header("x-csrg-step", step),
+    { ngx_null_string, 0 }
+};
+
+
+/* credentials and what only we may say; whole families by their front */
+
+static ngx_str_t  ngx_armoriq_headers_hidden[] = {
+    ngx_string("authorization"),
+    ngx_string("proxy-authorization"),
+    ngx_string("x-api-key"),
+    ngx_string("x-armoriq-"),
+    ngx_string("x-csrg-"),
+    ngx_string("x-http-method-override"),
+    ngx_string("x-method-override"),
+    ngx_null_string
+};
+
+
+void
+ngx_armoriq_headers_read(ngx_http_request_t *r, aiq_request_t *in)
+{
+    aiq_str_t             *s;
+    ngx_uint_t             i;
+    ngx_list_part_t       *part;
+    ngx_table_elt_t       *h;
+    ngx_armoriq_header_t  *known;
+
+    part = &r->headers_in.headers.part;
+    i = 0;
+
+    while ((h = ngx_armoriq_header_next(&part, &i)) != NULL) {
+
+        for (known = ngx_armoriq_headers; known->name.len; known++) {
+
+            if (h->key.len != known->name.len
+                || ngx_strncmp(h->lowcase_key, known->name.data, h->key.len)
+                   != 0)
+            {
+                continue;
+            }
+
+            s = (aiq_str_t *) ((u_char *) in + known->offset);
+
+            if (s->data) {
+                in->duplicate = 1;
+            }
+
+            *s = ngx_armoriq_str(h->value);
+            break;
+        }
+    }
+
+    in->http = ngx_armoriq_str(r->method_name);
+    in->has_body = r->headers_in.content_length_n > 0
+                   || r->headers_in.chunked;
+    in->query_token = ngx_armoriq_headers_query(r);
+}
+
+
+/* tokens in URLs end in logs and Referer headers (trust B59) */
+
+static ngx_uint_t
+ngx_armoriq_headers_query(ngx_http_request_t *r)
+{
+    ngx_str_t   value, *name;
+
+    static ngx_str_t  names[] = {
+        ngx_string("access_token"),
+        ngx_string("api_key"),
+        ngx_string("intent_token"),
+        ngx_string("token"),
+        ngx_null_string
+    };
+
+    if (r->args.len == 0) {
+        return 0;
+    }
+
+    for (name = names; name->len; name++) {
+
+        if (ngx_http_arg(r, name->data, name->len, &value) == NGX_OK) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/*
+ * proxy_pass sends what is in the list.  The list is made anew: that of a
+ * subrequest shares its parts with the parent's.
+ */
+
+ngx_int_t
+ngx_armoriq_headers_strip(ngx_http_request_t *r)
+{
+    ngx_uint_t        i;
+    ngx_list_t        list;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h, *copy;
+
+    if (ngx_list_init(&list, r->pool, 16, sizeof(ngx_table_elt_t)) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    part = &r->headers_in.headers.part;
+    i = 0;
+
+    while ((h = ngx_armoriq_header_next(&part, &i)) != NULL) {
+
+        if (ngx_armoriq_headers_ours(h)) {
+            continue;
+        }
+
+        copy = ngx_list_push(&list);
+        if (copy == NULL) {
+            return NGX_ERROR;
+        }
+
+        *copy = *h;
+    }
+
+    r->headers_in.headers = list;
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_armoriq_headers_ours(ngx_table_elt_t *h)
+{
+    ngx_str_t  *name;
+
+    for (name = ngx_armoriq_headers_hidden; name->len; name++) {
+
+        if (h->key.len < name->len
+            || ngx_strncmp(h->lowcase_key, name->data, name->len) != 0)
+        {
+            continue;
+        }
+
+        if (h->key.len == name->len || name->data[name->len - 1] == '-') {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+ngx_table_elt_t *
+ngx_armoriq_header_next(ngx_list_part_t **part, ngx_uint_t *i)
+{
+    ngx_table_elt_t  *h;
+
+    while (*i >= (*part)->nelts) {
+
+        if ((*part)->next == NULL) {
+            return NULL;
+        }
+
+        *part = (*part)->next;
+        *i = 0;
+    }
+
+    h = (*part)->elts;
+
+    return &h[(*i)++];
+}

@@ -1,0 +1,456 @@
+
+/*
+ * Copyright (C) ngx_armoriq authors
+ *
+ * From a request of nginx to aiq_request_t, the decision, and its record.
+ * A read transaction of the store is open only inside these functions: never
+ * over a return to the event loop.
+ */
+
+
+#include "ngx_armoriq.h"
+
+#include "tzfile.h"
+
+
+static void ngx_armoriq_fill(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
+    ngx_armoriq_worker_t *w, aiq_request_t *in);
+static void ngx_armoriq_source(ngx_http_request_t *r, aiq_addr_t *addr);
+static aiq_rc_t ngx_armoriq_read_body(ngx_armoriq_ctx_t *ctx,
+    aiq_request_t *in, aiq_json_t *doc);
+static ngx_int_t ngx_armoriq_keep(ngx_http_request_t *r,
+    ngx_armoriq_ctx_t *ctx);
+static void ngx_armoriq_fault(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
+    aiq_rc_t rc);
+static void ngx_armoriq_new_rid(ngx_armoriq_worker_t *w, u_char *rid);
+
+
+/* NGX_OK, or the reason is in ctx->d and the answer must be a denial */
+
+ngx_int_t
+ngx_armoriq_judge(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
+{
+    aiq_rc_t                 rc;
+    aiq_json_t               doc;
+    aiq_request_t            in;
+    ngx_armoriq_worker_t    *w;
+    ngx_armoriq_loc_conf_t  *alcf;
+
+    alcf = ngx_http_get_module_loc_conf(r, ngx_armoriq_module);
+
+    ctx->conf = alcf;
+    ctx->permit = 0;
+
+    w = ngx_armoriq_get_worker(r);
+
+    if (w == NULL) {
+        ngx_armoriq_fault(r, ctx, AIQ_E_STORE_UNAVAILABLE);
+        return NGX_DECLINED;
+    }
+
+    ngx_armoriq_fill(r, ctx, w, &in);
+
+    if (ctx->rid[0] == 0) {
+        ngx_armoriq_new_rid(w, ctx->rid);
+    }
+
+    rc = aiq_store_read(w->store, &in.txn, w->crypto, &ctx->d.err);
+
+    if (rc != AIQ_OK) {
+        ngx_armoriq_fault(r, ctx, rc);
+        return NGX_DECLINED;
+    }
+
+    rc = ngx_armoriq_read_body(ctx, &in, &doc);
+
+    if (rc == AIQ_OK) {
+        aiq_decide(&ctx->d, &in);
+
+    } else if (!aiq_str_is(in.http, "POST")) {
+        aiq_decide(&ctx->d, &in);
+
+    } else {
+
+        /*
+         * Not JSON: the headers may have said so, or who asks is not known.
+         * Those refusals come first, so that a body tells nothing to those
+         * who have no key.
+         */
+
+        aiq_err_t  err = ctx->d.err;
+
+        if (aiq_decide_headers(&ctx->d, &in) == AIQ_OK) {
+            ctx->d.rc = rc;
+            ctx->d.err = err;
+        }
+
+        ctx->d.server = in.mcp;
+        ctx->d.verdict = AIQ_VERDICT_DENY;
+    }
+
+    if (ngx_armoriq_keep(r, ctx) != NGX_OK) {
+
+        if (ctx->d.reserved) {
+            w->ops.release(w->ops.data, ctx->d.ledger,
+                           (uint32_t) ctx->d.step);
+        }
+
+        aiq_store_abort(in.txn);
+        ngx_armoriq_fault(r, ctx, AIQ_E_NO_MEMORY);
+        return NGX_DECLINED;
+    }
+
+    aiq_store_abort(in.txn);
+
+    if (aiq_is_fault(ctx->d.rc)) {
+        ngx_log_error(NGX_LOG_CRIT, r->connection->log, 0,
+                      "armoriq: %s: %s", aiq_reason(ctx->d.rc),
+                      ctx->d.err.text);
+    }
+
+    return ctx->d.verdict == AIQ_VERDICT_PERMIT ? NGX_OK : NGX_DECLINED;
+}
+
+
+/* before a body is waited for; NGX_OK, or the denial is in ctx->d */
+
+ngx_int_t
+ngx_armoriq_judge_headers(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
+{
+    aiq_rc_t                 rc;
+    aiq_request_t            in;
+    ngx_armoriq_worker_t    *w;
+    ngx_armoriq_loc_conf_t  *alcf;
+
+    alcf = ngx_http_get_module_loc_conf(r, ngx_armoriq_module);
+
+    ctx->conf = alcf;
+
+    w = ngx_armoriq_get_worker(r);
+
+    if (w == NULL) {
+        ngx_armoriq_fault(r, ctx, AIQ_E_STORE_UNAVAILABLE);
+        return NGX_DECLINED;
+    }
+
+    ngx_armoriq_fill(r, ctx, w, &in);
+    ngx_armoriq_new_rid(w, ctx->rid);
+
+    rc = aiq_store_read(w->store, &in.txn, w->crypto, &ctx->d.err);
+
+    if (rc != AIQ_OK) {
+        ngx_armoriq_fault(r, ctx, rc);
+        return NGX_DECLINED;
+    }
+
+    rc = aiq_decide_headers(&ctx->d, &in);
+
+    if (rc == AIQ_OK
+        && r->headers_in.content_length_n > (off_t) alcf->max_body)
+    {
+        rc = AIQ_D_BODY_TOO_LARGE;
+        ctx->d.rc = rc;
+        ctx->d.verdict = AIQ_VERDICT_DENY;
+    }
+
+    if (rc != AIQ_OK && ngx_armoriq_keep(r, ctx) != NGX_OK) {
+        aiq_store_abort(in.txn);
+        ngx_armoriq_fault(r, ctx, AIQ_E_NO_MEMORY);
+        return NGX_DECLINED;
+    }
+
+    aiq_store_abort(in.txn);
+
+    return rc == AIQ_OK ? NGX_OK : NGX_DECLINED;
+}
+
+
+/* after the record has got to disk: has anything changed meanwhile? */
+
+ngx_int_t
+ngx_armoriq_judge_again(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
+{
+    aiq_rc_t               rc;
+    aiq_request_t          in;
+    ngx_armoriq_worker_t  *w;
+
+    w = ngx_armoriq_get_worker(r);
+
+    if (w == NULL) {
+        ngx_armoriq_fault(r, ctx, AIQ_E_STORE_UNAVAILABLE);
+        return NGX_DECLINED;
+    }
+
+    ngx_armoriq_fill(r, ctx, w, &in);
+
+    rc = aiq_store_read(w->store, &in.txn, w->crypto, &ctx->d.err);
+
+    if (rc == AIQ_OK) {
+        rc = aiq_decide_again(&ctx->d, &in);
+        aiq_store_abort(in.txn);
+    }
+
+    if (rc == AIQ_OK) {
+        return NGX_OK;
+    }
+
+    ctx->d.rc = rc;
+    ctx->d.verdict = AIQ_VERDICT_DENY;
+
+    return NGX_DECLINED;
+}
+
+
+static void
+ngx_armoriq_fill(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
+    ngx_armoriq_worker_t *w, aiq_request_t *in)
+{
+    ngx_armoriq_loc_conf_t  *alcf;
+
+    alcf = ctx->conf;
+
+    ngx_memzero(in, sizeof(aiq_request_t));
+
+    ngx_armoriq_headers_read(r, in);
+
+    in->invoke = (alcf->invoke != 0);
+
+    if (alcf->mcp) {
+        in->mcp = ngx_armoriq_str(alcf->mcp->name);
+    }
+
+    ngx_armoriq_source(r, &in->source);
+
+    in->token.now = ngx_time();
+    in->token.skew = NGX_ARMORIQ_SKEW;
+    in->token.lifetime = NGX_ARMORIQ_LIFETIME;
+    in->token.issuer = AIQ_TOKEN_ISSUER;
+    in->token.audience = AIQ_TOKEN_AUDIENCE;
+
+    in->params = (int) alcf->params;
+    in->uses = (alcf->step_uses != 0);
+
+    if (alcf->limits) {
+        in->limits = alcf->limits->elts;
+        in->nlimits = (unsigned) alcf->limits->nelts;
+    }
+
+    in->ruleset = ngx_armoriq_ruleset;
+    in->ruleset_data = w;
+    in->tz = aiq_tzfile_load;
+    in->ops = &w->ops;
+    in->crypto = w->crypto;
+    in->mem = ngx_armoriq_arena(w);
+}
+
+
+static void
+ngx_armoriq_source(ngx_http_request_t *r, aiq_addr_t *addr)
+{
+    struct sockaddr_in   *sin;
+#if (NGX_HAVE_INET6)
+    struct sockaddr_in6  *sin6;
+#endif
+
+    /* of the connection, or what realip made of it */
+
+    switch (r->connection->sockaddr->sa_family) {
+
+    case AF_INET:
+        sin = (struct sockaddr_in *) r->connection->sockaddr;
+        addr->family = 4;
+        ngx_memcpy(addr->addr, &sin->sin_addr, 4);
+        break;
+
+#if (NGX_HAVE_INET6)
+    case AF_INET6:
+        sin6 = (struct sockaddr_in6 *) r->connection->sockaddr;
+        addr->family = 6;
+        ngx_memcpy(addr->addr, &sin6->sin6_addr, 16);
+        break;
+#endif
+
+    default:
+        addr->family = 0;
+    }
+}
+
+
+static aiq_rc_t
+ngx_armoriq_read_body(ngx_armoriq_ctx_t *ctx, aiq_request_t *in,
+    aiq_json_t *doc)
+{
+    aiq_rc_t  rc;
+
+    if (!aiq_str_is(in->http, "POST")) {
+        return AIQ_OK;
+    }
+
+    rc = aiq_json_parse(doc, ngx_armoriq_str(ctx->body), AIQ_JSON_DEPTH,
+                        in->mem, &ctx->d.err);
+
+    if (rc == AIQ_OK) {
+        in->body = doc;
+    }
+
+    return rc;
+}
+
+
+/*
+ * The strings of the decision live in the arena, in the ruleset or in the
+ * body: those that are wanted later are moved to the pool.
+ */
+
+static ngx_int_t
+ngx_armoriq_keep(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
+{
+    u_char      *p;
+    size_t       len;
+    ngx_uint_t   i;
+
+    aiq_str_t  *const kept[] = {
+        &ctx->d.server, &ctx->d.tool, &ctx->d.org, &ctx->d.user,
+        &ctx->d.agent, &ctx->d.policy, &ctx->d.mcp.id, &ctx->d.mcp.method,
+        &ctx->d.token.jti, &ctx->d.token.kid, &ctx->d.token.policy,
+        &ctx->d.apikey.id
+    };
+
+    len = 0;
+
+    for (i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+        len += kept[i]->len;
+    }
+
+    if (len == 0) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+        len = kept[i]->len;
+
+        if (len) {
+            ngx_memcpy(p, kept[i]->data, len);
+            kept[i]->data = p;
+            p += len;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_armoriq_fault(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx, aiq_rc_t rc)
+{
+    ngx_log_error(NGX_LOG_CRIT, r->connection->log, 0, "armoriq: %s: %s",
+                  aiq_reason(rc), ctx->d.err.text);
+
+    ctx->d.rc = rc;
+    ctx->d.verdict = AIQ_VERDICT_DENY;
+    ctx->d.reserved = 0;
+    ctx->permit = 0;
+}
+
+
+/* 128 bits: 64 random ones of the worker, and a counter */
+
+static void
+ngx_armoriq_new_rid(ngx_armoriq_worker_t *w, u_char *rid)
+{
+    w->rid[1]++;
+
+    ngx_hex_dump(rid, (u_char *) w->rid, 2 * sizeof(uint64_t));
+}
+
+
+/*
+ * Composes the INTENT and puts it into the journal.  NGX_OK or NGX_ERROR.
+ */
+
+ngx_int_t
+ngx_armoriq_record_intent(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
+{
+    u_char                 buf[AIQ_AUDIT_BODY_MAX / 4];
+    aiq_out_t              out;
+    ngx_uint_t             flags;
+    struct timeval         tv;
+    ngx_armoriq_worker_t  *w;
+    aiq_audit_intent_t     rec;
+
+    w = ngx_armoriq_get_worker(r);
+
+    if (w == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(&rec, sizeof(aiq_audit_intent_t));
+
+    ngx_gettimeofday(&tv);
+
+    rec.ts_us = (int64_t) tv.tv_sec * 1000000 + tv.tv_usec;
+    rec.inst = ngx_armoriq_str(w->inst);
+    rec.worker = (unsigned) ngx_worker;
+    rec.rid.data = ctx->rid;
+    rec.rid.len = NGX_ARMORIQ_RID_LEN;
+    rec.org = ctx->d.org;
+    rec.agent = ctx->d.agent;
+    rec.user = ctx->d.user;
+    rec.step = ctx->d.step;
+    rec.mcp = ctx->d.server;
+    rec.http = ngx_armoriq_str(r->method_name);
+    rec.method = ctx->d.mcp.method;
+    rec.tool = ctx->d.tool;
+    rec.policy = ctx->d.policy;
+    rec.source = ngx_armoriq_str(r->connection->addr_text);
+
+    if (ctx->d.trusted) {
+        rec.jti = ctx->d.token.jti;
+        rec.kid = ctx->d.token.kid;
+        rec.token_id = ctx->d.ledger;
+        rec.token_exp = ctx->d.token.exp;
+        rec.plan_hash = ctx->d.token.plan_hash;
+    }
+
+    if (ctx->d.has_args) {
+        rec.args_hash = ctx->d.args_hash.full;
+    }
+
+    if (ctx->body.len) {
+        rec.req_hash = ctx->body_hash;
+    }
+
+    flags = 0;
+
+    if (ctx->d.verdict == AIQ_VERDICT_PERMIT) {
+        rec.verdict = aiq_cstr("PERMIT");
+        flags = NGX_ARMORIQ_RECORD_WAITED;
+
+    } else {
+        rec.verdict = aiq_cstr(ctx->d.verdict == AIQ_VERDICT_HOLD ? "HOLD"
+                                                                  : "DENY");
+        rec.detail = aiq_cstr(ctx->d.err.text);
+
+        if (ctx->permit) {
+            rec.dry_run = 1;
+            flags = NGX_ARMORIQ_RECORD_WAITED;
+        }
+    }
+
+    rec.reason = aiq_cstr(aiq_reason(ctx->d.rc));
+
+    aiq_out_init(&out, buf, sizeof(buf));
+    aiq_audit_write_intent(&out, &rec);
+
+    if (out.failed) {
+        return NGX_ERROR;
+    }
+
+    return ngx_armoriq_journal_append(w, aiq_out_done(&out), flags,
+                                      &ctx->record);
+}

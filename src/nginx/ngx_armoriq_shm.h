@@ -1,0 +1,106 @@
+
+/*
+ * Copyright (C) ngx_armoriq authors
+ *
+ * The layout of the zone: a table of verified signatures, a tree of used
+ * steps and rate buckets, and the ring of audit records.  Everything is under
+ * shpool->mutex, the one lock that the master frees when a worker dies.
+ */
+
+
+#ifndef _NGX_ARMORIQ_SHM_H_INCLUDED_
+#define _NGX_ARMORIQ_SHM_H_INCLUDED_
+
+
+#include "ngx_armoriq.h"
+
+
+#define NGX_ARMORIQ_LAYOUT    1
+#define NGX_ARMORIQ_WAYS      4
+#define NGX_ARMORIQ_RESULTS   16384     /* a power of two */
+
+
+typedef struct {
+    u_char                    key[AIQ_HASH_LEN];
+    int64_t                   exp;
+} ngx_armoriq_seen_t;
+
+
+typedef enum {
+    ngx_armoriq_node_step = 1,
+    ngx_armoriq_node_bucket
+} ngx_armoriq_node_e;
+
+
+typedef struct {
+    ngx_rbtree_node_t         node;
+    ngx_queue_t               queue;
+    u_char                    key[AIQ_HASH_LEN];
+    uint32_t                  step;
+    uint32_t                  kind;
+    uint64_t                  value;    /* uses of a step, TAT of a bucket */
+    int64_t                   exp;      /* of a step: when it is forgotten */
+} ngx_armoriq_node_t;
+
+
+/* what became of a record: kept until so many records later */
+
+typedef struct {
+    uint64_t                  record;
+    uint64_t                  written;  /* 1, or 0: failed */
+    aiq_audit_pos_t           pos;
+} ngx_armoriq_result_t;
+
+
+/* one record in the ring; never wraps: a pad fills the end */
+
+typedef struct {
+    uint32_t                  len;      /* of the bytes behind it */
+    uint32_t                  flags;
+    uint64_t                  record;
+} ngx_armoriq_entry_t;
+
+#define NGX_ARMORIQ_ENTRY_PAD    0x100
+#define NGX_ARMORIQ_ENTRY_VOID   0x200
+
+#define ngx_armoriq_entry_size(len)                                           \
+    (sizeof(ngx_armoriq_entry_t) + ngx_align(len, 16))
+
+
+struct ngx_armoriq_shctx_s {
+    uint32_t                  layout;
+    uint32_t                  opened;   /* an OPEN record was written */
+    u_char                    inst[16];
+
+    ngx_rbtree_t              rbtree;
+    ngx_rbtree_node_t         sentinel;
+    ngx_queue_t               queue;    /* of nodes, oldest last */
+    ngx_uint_t                nodes;
+    ngx_uint_t                refused;  /* for want of room */
+
+    ngx_armoriq_seen_t       *seen;
+    ngx_uint_t                nseen;    /* sets */
+
+    /* positions only grow; modulo size they are places in the ring */
+
+    u_char                   *ring;
+    size_t                    size;
+    uint64_t                  head;
+    uint64_t                  tail;
+    uint64_t                  next;     /* number of the next record */
+    uint64_t                  done;     /* below it all have a result */
+    uint64_t                  failures;
+    ngx_armoriq_result_t     *results;
+};
+
+
+typedef struct {
+    ngx_armoriq_shctx_t      *sh;
+    ngx_slab_pool_t          *shpool;
+    ngx_armoriq_main_conf_t  *conf;
+    time_t                    now;      /* when steps were read back */
+    ngx_log_t                *log;
+} ngx_armoriq_zone_t;
+
+
+#endif /* _NGX_ARMORIQ_SHM_H_INCLUDED_ */
