@@ -207,8 +207,11 @@ aiq_jcs_string(aiq_out_t *out, const aiq_json_t *doc, uint32_t i,
     t = &doc->tok[i];
     p = doc->text.data + t->pos;
 
-    if (form == AIQ_JCS && !(t->flags & AIQ_JSON_ESCAPED)) {
-
+    if (!(t->flags & AIQ_JSON_ESCAPED)
+        && (form == AIQ_JCS
+            || (!(t->flags & AIQ_JSON_UNICODE)
+                && memchr(p, 0x7f, t->len) == NULL)))
+    {
         /* nothing that must be escaped, or it would be: take the quotes too */
 
         aiq_out_mem(out, p - 1, (size_t) t->len + 2);

@@ -17,8 +17,11 @@
 #define aiq_json_ones         0x0101010101010101ULL
 #define aiq_json_tops         0x8080808080808080ULL
 
-/* the top bit of every byte of v that is less than n, n <= 0x80; exact for
-   the first such byte, and byte order does not matter to "any" */
+/*
+ * The top bit of every byte of v that is less than n, n <= 0x80.  A byte of
+ * more significance than a hit may hit falsely, so "any" and the first one of
+ * a little-endian word are exact.
+ */
 
 #define aiq_json_less(v, n)   (((v) - aiq_json_ones * (n)) & ~(v))
 
@@ -46,8 +49,12 @@ static aiq_rc_t aiq_json_read_scalar(aiq_json_reader_t *r, unsigned char c);
 static aiq_rc_t aiq_json_read_word(aiq_json_reader_t *r, const char *word,
     size_t len, int type);
 static aiq_rc_t aiq_json_read_string(aiq_json_reader_t *r, unsigned flags);
+static const unsigned char *aiq_json_plain(const unsigned char *p,
+    const unsigned char *end);
 static aiq_rc_t aiq_json_read_escape(aiq_json_reader_t *r);
 static aiq_rc_t aiq_json_read_number(aiq_json_reader_t *r);
+static const unsigned char *aiq_json_digits(const unsigned char *p,
+    const unsigned char *end);
 static aiq_rc_t aiq_json_check_number(aiq_json_reader_t *r,
     const unsigned char *p, size_t len, unsigned integer, unsigned exponent);
 static aiq_json_tok_t *aiq_json_push(aiq_json_reader_t *r, int type);
@@ -347,7 +354,6 @@ static aiq_rc_t
 aiq_json_read_string(aiq_json_reader_t *r, unsigned flags)
 {
     size_t                n;
-    uint64_t              v;
     aiq_rc_t              rc;
     aiq_json_tok_t       *t;
     const unsigned char  *p, *end;
@@ -365,26 +371,7 @@ aiq_json_read_string(aiq_json_reader_t *r, unsigned flags)
 
     for ( ;; ) {
 
-        /* eight bytes at a time over what needs no look */
-
-        while (end - p >= 8) {
-            memcpy(&v, p, 8);
-
-            if ((aiq_json_less(v, 0x20) | v
-                 | aiq_json_less(v ^ (aiq_json_ones * '"'), 1)
-                 | aiq_json_less(v ^ (aiq_json_ones * '\\'), 1))
-                & aiq_json_tops)
-            {
-                break;
-            }
-
-            p += 8;
-        }
-
-        while (p < end && *p >= 0x20 && *p < 0x80 && *p != '"' && *p != '\\')
-        {
-            p++;
-        }
+        p = aiq_json_plain(p, end);
 
         if (p == end) {
             return aiq_json_bad(r, p, NULL);
@@ -424,6 +411,46 @@ aiq_json_read_string(aiq_json_reader_t *r, unsigned flags)
     r->pos = p + 1;
 
     return AIQ_OK;
+}
+
+
+/* over what a string may hold and nobody must look at */
+
+static const unsigned char *
+aiq_json_plain(const unsigned char *p, const unsigned char *end)
+{
+    uint64_t  v;
+
+    while (end - p >= 8) {
+        memcpy(&v, p, 8);
+
+        v = (aiq_json_less(v, 0x20) | v
+             | aiq_json_less(v ^ (aiq_json_ones * '"'), 1)
+             | aiq_json_less(v ^ (aiq_json_ones * '\\'), 1))
+            & aiq_json_tops;
+
+        if (v) {
+
+#if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+
+            return p + __builtin_ctzll(v) / 8;
+
+#else
+
+            break;
+
+#endif
+
+        }
+
+        p += 8;
+    }
+
+    while (p < end && *p >= 0x20 && *p < 0x80 && *p != '"' && *p != '\\') {
+        p++;
+    }
+
+    return p;
 }
 
 
@@ -496,7 +523,7 @@ aiq_json_read_number(aiq_json_reader_t *r)
     unsigned              integer, exponent;
     aiq_rc_t              rc;
     aiq_json_tok_t       *t;
-    const unsigned char  *p, *end;
+    const unsigned char  *p, *q, *end;
 
     p = r->pos;
     end = r->end;
@@ -514,18 +541,19 @@ aiq_json_read_number(aiq_json_reader_t *r)
     /* a zero is the only digit before the point: what follows is not ours */
 
     if (*p++ != '0') {
-        while (p < end && aiq_json_is_digit(*p)) { p++; }
+        p = aiq_json_digits(p, end);
     }
 
     if (p < end && *p == '.') {
         integer = 0;
         p++;
 
-        if (p == end || !aiq_json_is_digit(*p)) {
+        q = p;
+        p = aiq_json_digits(p, end);
+
+        if (p == q) {
             return aiq_json_bad(r, p, "expected a digit");
         }
-
-        while (p < end && aiq_json_is_digit(*p)) { p++; }
     }
 
     if (p < end && (*p == 'e' || *p == 'E')) {
@@ -537,11 +565,12 @@ aiq_json_read_number(aiq_json_reader_t *r)
             p++;
         }
 
-        if (p == end || !aiq_json_is_digit(*p)) {
+        q = p;
+        p = aiq_json_digits(p, end);
+
+        if (p == q) {
             return aiq_json_bad(r, p, "expected a digit");
         }
-
-        while (p < end && aiq_json_is_digit(*p)) { p++; }
     }
 
     rc = aiq_json_check_number(r, r->pos, (size_t) (p - r->pos), integer,
@@ -562,6 +591,17 @@ aiq_json_read_number(aiq_json_reader_t *r)
     r->pos = p;
 
     return AIQ_OK;
+}
+
+
+static const unsigned char *
+aiq_json_digits(const unsigned char *p, const unsigned char *end)
+{
+    while (p < end && aiq_json_is_digit(*p)) {
+        p++;
+    }
+
+    return p;
 }
 
 

@@ -148,6 +148,12 @@ aiq_json_sort_compare(const aiq_json_tape_t *tape, uint32_t a, uint32_t b)
         return aiq_json_sort_compare_text(p, p + x->len, q, q + y->len);
     }
 
+    /* mostly the first byte tells */
+
+    if (x->len && y->len && *p != *q) {
+        return (int) *p - (int) *q;
+    }
+
     rc = memcmp(p, q, (x->len < y->len) ? x->len : y->len);
 
     if (rc != 0) {
