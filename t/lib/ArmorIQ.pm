@@ -155,7 +155,7 @@ sub replace {
 
     my $armoriq = 'armoriq_store ' . $self->store() . ";\n"
         . 'armoriq_audit ' . $self->audit() . ";\n"
-        . "armoriq_zone 4m;\n";
+        . "armoriq_zone 8m;\n";
 
     $conf =~ s/%%ARMORIQ%%/$armoriq/g;
     $conf =~ s/%%PORT(\d+)%%/$self->{ports}[$1]/g;
