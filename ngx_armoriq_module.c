@@ -124,14 +124,14 @@ static ngx_command_t  ngx_armoriq_commands[] = {
       ngx_armoriq_content,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_armoriq_loc_conf_t, invoke),
-      ngx_armoriq_invoke_handler },
+      NULL },
 
     { ngx_string("armoriq_api"),
       NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
       ngx_armoriq_content,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_armoriq_loc_conf_t, api),
-      ngx_armoriq_api_handler },
+      NULL },
 
       ngx_null_command
 };
@@ -643,13 +643,16 @@ ngx_armoriq_content(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    clcf->handler = (ngx_http_handler_pt) cmd->post;
 
     amcf = ngx_http_conf_get_module_main_conf(cf, ngx_armoriq_module);
     amcf->used = 1;
 
     if (cmd->offset == offsetof(ngx_armoriq_loc_conf_t, api)) {
         amcf->api = 1;
+        clcf->handler = ngx_armoriq_api_handler;
+
+    } else {
+        clcf->handler = ngx_armoriq_invoke_handler;
     }
 
     return NGX_CONF_OK;
