@@ -132,6 +132,12 @@ aiq_proof_verify(aiq_str_t text, uint32_t i, uint32_t n,
 
     rc = aiq_json_parse(&doc, text, AIQ_PROOF_DEPTH, mem, &why);
 
+    /* a text this short has not too many values: the tape found no room */
+
+    if (rc == AIQ_D_JSON_TOO_LARGE && text.len < AIQ_JSON_TOKENS) {
+        rc = AIQ_E_NO_MEMORY;
+    }
+
     if (aiq_is_denied(rc)) {
         return aiq_fail(err, AIQ_D_PROOF_INVALID, "the proof: %s", why.text);
     }

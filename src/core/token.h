@@ -70,23 +70,39 @@ typedef struct {
 } aiq_token_rules_t;
 
 
-/* structure only (T5 - T8, T11): AIQ_D_TOKEN_... */
+/*
+ * Structure only (T5 - T8, T11): AIQ_D_TOKEN_... or AIQ_E_NO_MEMORY,
+ * AIQ_E_CRYPTO_FAILED.  On failure t is zeroed and mem is as before.
+ */
 
 aiq_rc_t aiq_token_read_jws(aiq_token_t *t, aiq_str_t text,
     const aiq_token_rules_t *rules, aiq_crypto_t *c, aiq_mem_t *mem,
     aiq_err_t *err);
 
-/* the object at token i of doc */
+/*
+ * The object at token i of doc.  Nothing outside the signed bytes is used.
+ * org, jti, steps and, if they are there, key, sub, agent and context are
+ * members of policy.global.metadata; t->policy is what else is in there.
+ * Restrictions that we do not enforce (allowed_operations, resource_scope,
+ * policies beside policy.global.metadata) are refused, not overlooked.
+ */
 
 aiq_rc_t aiq_token_read_iap(aiq_token_t *t, const aiq_json_t *doc, uint32_t i,
     aiq_crypto_t *c, aiq_mem_t *mem, aiq_err_t *err);
 
-/* AIQ_OK, AIQ_D_TOKEN_SIGNATURE, AIQ_D_TOKEN_KEY, AIQ_E_CRYPTO_FAILED */
+/*
+ * AIQ_OK, AIQ_D_TOKEN_SIGNATURE, AIQ_D_TOKEN_KEY (a bad key, or an IAP object
+ * that names another one), AIQ_E_CRYPTO_FAILED
+ */
 
 aiq_rc_t aiq_token_check_signature(const aiq_token_t *t,
     const unsigned char pub[AIQ_KEY_LEN], aiq_crypto_t *c);
 
-/* times, issuer, audience (T9, T10); on every use, cached or not */
+/*
+ * Times, issuer, audience (T9, T10); on every use, cached or not.  The skew
+ * is for clocks that are ahead: nbf and iat may lie that far in the future,
+ * but exp is final.
+ */
 
 aiq_rc_t aiq_token_check_claims(const aiq_token_t *t,
     const aiq_token_rules_t *rules, aiq_err_t *err);
@@ -132,7 +148,20 @@ aiq_rc_t aiq_token_issue_iap(aiq_out_t *out, const aiq_token_claims_t *cl,
     const unsigned char seed[AIQ_KEY_LEN], aiq_crypto_t *c, aiq_mem_t *mem,
     aiq_err_t *err);
 
-/* hex SHA-256("user|agent|context|plan_hash"), wire.md B */
+/* 1..AIQ_KID_MAX bytes of visible ASCII (T7) */
+
+int aiq_token_kid_ok(aiq_str_t kid);
+
+/*
+ * The signed members of the IAP object at token i of doc, in canonical form:
+ * the signed bytes.  With sig they have "signature" among them: the object
+ * itself.  AIQ_D_TOKEN_CLAIMS if a member is missing.
+ */
+
+aiq_rc_t aiq_token_write_iap(aiq_out_t *out, const aiq_json_t *doc, uint32_t i,
+    const unsigned char *sig, aiq_err_t *err);
+
+/* SHA-256("user|agent|context|plan_hash"), wire.md B */
 
 aiq_rc_t aiq_token_identity(aiq_crypto_t *c, aiq_str_t user, aiq_str_t agent,
     aiq_str_t context, const aiq_hash_t plan_hash, aiq_hash_t out);
