@@ -17,7 +17,10 @@
 
 #define AIQ_APIKEY_PREFIX    "ak_live_"
 #define AIQ_APIKEY_LEN       72       /* prefix and 64 hex digits */
+#define AIQ_APIKEY_TAIL      200      /* most behind the prefix, imported */
 #define AIQ_KEY_ID_LEN       16       /* "key_" and 12 hex digits */
+#define AIQ_RECORD_MEM       8192
+#define AIQ_TEXT_MAX         1024     /* description, note */
 
 
 typedef struct {
@@ -80,7 +83,10 @@ typedef struct {
 } aiq_issued_t;
 
 
-/* AIQ_DECLINED: no such row.  AIQ_E_STORE_CORRUPT: not what it should be. */
+/*
+ * AIQ_DECLINED: no such row.  AIQ_E_STORE_CORRUPT: not what it should be.
+ * One row takes less than AIQ_RECORD_MEM of mem.
+ */
 
 aiq_rc_t aiq_org_get(aiq_store_txn_t *txn, aiq_str_t name, aiq_org_t *org,
     aiq_mem_t *mem);
@@ -106,18 +112,24 @@ aiq_rc_t aiq_issuer_find(aiq_store_txn_t *txn, aiq_str_t org,
 /*
  * The owner of an API key as presented: looked up by its SHA-256.
  * AIQ_D_KEY_INVALID: unknown, revoked, expired, malformed, or its org is not
+ * active, or the user or agent it is bound to was registered and is not
  * active; the caller cannot tell which.
  */
 
 aiq_rc_t aiq_apikey_find(aiq_store_txn_t *txn, aiq_str_t secret, int64_t now,
     aiq_apikey_t *key, aiq_crypto_t *c, aiq_mem_t *mem);
 
-/* AIQ_OK: not revoked; AIQ_D_TOKEN_REVOKED */
+/* AIQ_OK: not revoked; AIQ_D_TOKEN_REVOKED, also if jti can be none */
 
 aiq_rc_t aiq_token_revoked(aiq_store_txn_t *txn, aiq_str_t org,
     aiq_str_t jti);
 
-/* writing; names are checked with aiq_name_ok() */
+/*
+ * Writing; names are checked with aiq_name_ok(), other texts may be empty.
+ * A name that is none is AIQ_E_INTERNAL with a sentence: who passes on what
+ * a client sent checks it before.  An issuer with a bad public key, or one
+ * that another kid of the org has already, is AIQ_D_TOKEN_KEY.
+ */
 
 aiq_rc_t aiq_org_put(aiq_store_txn_t *txn, const aiq_org_t *org,
     aiq_err_t *err);
@@ -144,6 +156,19 @@ aiq_rc_t aiq_token_revoke(aiq_store_txn_t *txn, aiq_str_t org, aiq_str_t jti,
 aiq_rc_t aiq_apikey_create(aiq_store_txn_t *txn, aiq_apikey_t *key,
     char secret[AIQ_APIKEY_LEN + 1], aiq_crypto_t *c, aiq_mem_t *mem,
     aiq_err_t *err);
+
+/*
+ * The same with a secret that exists: ak_live_, ak_test_ or ak_claw_ and 1
+ * to AIQ_APIKEY_TAIL printable ASCII characters; AIQ_D_KEY_INVALID if it is
+ * not that or is registered already.
+ */
+
+aiq_rc_t aiq_apikey_import(aiq_store_txn_t *txn, aiq_apikey_t *key,
+    aiq_str_t secret, aiq_crypto_t *c, aiq_mem_t *mem, aiq_err_t *err);
+
+/* 1 if it has the form of an API key */
+
+int aiq_apikey_form(aiq_str_t secret);
 
 /*
  * A plan: packed row and canonical document, by plan_hash.  Writing one that

@@ -83,9 +83,9 @@ const char *aiq_store_dir(const aiq_store_t *store);
 /*
  * A read transaction: one kept per store, renewed and reset, so at most one
  * at a time; MDB_MAP_RESIZED is handled.  A write transaction: one per
- * environment, blocks until others are done (a thread that has one already
- * would wait for itself), and ends in the thread that began it.  Threads:
- * others may write while the first reads; each passes its own aiq_crypto_t.
+ * environment, blocks until others are done, and ends in the thread that
+ * began it; a second one in this thread is AIQ_E_INTERNAL.  Threads: others
+ * may write while the first reads; each passes its own aiq_crypto_t.
  */
 
 aiq_rc_t aiq_store_read(aiq_store_t *store, aiq_store_txn_t **txn,

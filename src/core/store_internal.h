@@ -44,12 +44,14 @@ struct aiq_store_s {
     unsigned                  writes:1;
 
     /*
-     * Guards read.active, others, and with them the right to move the map:
-     * never held while LMDB waits for its own lock.
+     * Guards read.active, others, writing and writer: with them the right to
+     * move the map.  Never held while LMDB waits for its own lock.
      */
 
     pthread_mutex_t           lock;
     unsigned                  others;       /* that write, wait or copy */
+    unsigned                  writing;
+    pthread_t                 writer;       /* who has LMDB's lock */
 
     aiq_store_txn_t           read;         /* its txn is kept, reset */
     aiq_store_txn_t           write;        /* of who has LMDB's lock */

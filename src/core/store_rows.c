@@ -16,6 +16,7 @@
 static aiq_rc_t aiq_store_begin_read(aiq_store_t *store, int *mrc);
 static aiq_rc_t aiq_store_begin_write(aiq_store_t *store, MDB_txn **mtxn,
     int *mrc);
+static int aiq_store_is_writer(aiq_store_t *store);
 static aiq_rc_t aiq_store_end(aiq_store_txn_t *txn, int commit,
     aiq_err_t *err);
 static aiq_rc_t aiq_store_build(aiq_store_key_t *key, aiq_str_t org,
@@ -147,6 +148,13 @@ aiq_store_write(aiq_store_t *store, aiq_store_txn_t **txn, aiq_crypto_t *c,
                         "the store was opened for reading");
     }
 
+    /* LMDB would wait for itself, for ever */
+
+    if (aiq_store_is_writer(store)) {
+        return aiq_fail(err, AIQ_E_INTERNAL,
+                        "this thread writes to the store already");
+    }
+
     rc = aiq_store_begin_write(store, &mtxn, &mrc);
 
     if (rc != AIQ_OK) {
@@ -196,17 +204,36 @@ aiq_store_begin_write(aiq_store_t *store, MDB_txn **mtxn, int *mrc)
         }
     }
 
+    (void) pthread_mutex_lock(&store->lock);
+
     if (rc == 0) {
-        return AIQ_OK;
+        store->writer = pthread_self();
+        store->writing = 1;
+
+    } else {
+        store->others--;
     }
 
-    (void) pthread_mutex_lock(&store->lock);
-    store->others--;
     (void) pthread_mutex_unlock(&store->lock);
 
     *mrc = rc;
 
-    return AIQ_E_STORE_UNAVAILABLE;
+    return (rc == 0) ? AIQ_OK : AIQ_E_STORE_UNAVAILABLE;
+}
+
+
+static int
+aiq_store_is_writer(aiq_store_t *store)
+{
+    int  is;
+
+    (void) pthread_mutex_lock(&store->lock);
+
+    is = store->writing && pthread_equal(store->writer, pthread_self());
+
+    (void) pthread_mutex_unlock(&store->lock);
+
+    return is;
 }
 
 
@@ -296,6 +323,10 @@ aiq_store_end(aiq_store_txn_t *txn, int commit, aiq_err_t *err)
     txn->txn = NULL;
     txn->crypto = NULL;
     txn->active = 0;
+
+    (void) pthread_mutex_lock(&store->lock);
+    store->writing = 0;
+    (void) pthread_mutex_unlock(&store->lock);
 
     mrc = 0;
 
