@@ -544,6 +544,8 @@ test_headers(void)
           NULL },
         { "a name where there is none", LIST "}", NULL, NULL, "echo",
           AIQ_D_HEADER_MISMATCH, NULL },
+        { "an empty name where there is none", LIST "}", NULL, NULL, "",
+          AIQ_D_HEADER_MISMATCH, NULL },
         { "blanks around mirrors", ECHO, NULL, " tools/call\t", "\techo ",
           AIQ_OK, "2025-03-26" },
         { "a method of a response", "{\"jsonrpc\":\"2.0\",\"id\":1,"

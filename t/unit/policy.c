@@ -89,7 +89,9 @@ load_zone(void *data, aiq_str_t name, aiq_mem_t *m, aiq_str_t *tzif)
     } else if (aiq_str_is(name, "Test/West")) {
         footer = "\n<-0930>9:30\n";
 
-    } else if (aiq_str_is(name, "Test/Broken")) {
+    } else if (aiq_str_is(name, "Test/Broken")
+               || aiq_str_is(name, "Test/Later"))
+    {
         footer = "\nEET-2EEST\n";
 
     } else if (aiq_str_is(name, "Test/Empty")) {
@@ -108,6 +110,15 @@ load_zone(void *data, aiq_str_t name, aiq_mem_t *m, aiq_str_t *tzif)
         p[39] = 1;
         p[43] = 4;
         p += 44 + 6 + 4;
+    }
+
+    /* a transition in 2038: the broken footer is not needed before */
+
+    if (aiq_str_is(name, "Test/Later")) {
+        buf[54 + 35] = 1;
+        memset(p - 10, 0, 19);
+        p[-10 + 4] = 0x7f;
+        p += 9;
     }
 
     memcpy(p, footer, strlen(footer));
@@ -419,6 +430,8 @@ test_compile(void)
         { "{\"time_restrictions\":{\"timezone\":\"\"}}", 0, "timezone:" },
         { "{\"time_restrictions\":{\"timezone\":1}}", 0, "timezone:" },
         { "{\"time_restrictions\":{\"timezone\":\"Test/Broken\"}}", 0,
+          "timezone: the data" },
+        { "{\"time_restrictions\":{\"timezone\":\"Test/Later\"}}", 0,
           "timezone: the data" },
         { "{\"time_restrictions\":{\"timezone\":\"Test/Empty\"}}", 0,
           "timezone: the data" },
