@@ -185,11 +185,9 @@ aiq_json_sort_compare_text(const unsigned char *a, const unsigned char *a_last,
         b++;
     }
 
-    /* the difference may be inside a sequence */
+    /* the difference may be inside a sequence, then it is so for both */
 
-    while (a > start && a < a_last && b < b_last
-           && ((*a & 0xc0) == 0x80 || (*b & 0xc0) == 0x80))
-    {
+    while (a > start && a < a_last && (*a & 0xc0) == 0x80) {
         a--;
         b--;
     }

@@ -465,7 +465,7 @@ depth(void)
     free(s);
 
     s = repeat("[", 65, "", "]");
-    ok(parse(s, 130, 1000, NULL) == AIQ_D_JSON_TOO_DEEP,
+    ok(parse(s, 130, 65, NULL) == AIQ_D_JSON_TOO_DEEP,
        "nobody can ask for more than 64");
     free(s);
 
@@ -563,11 +563,11 @@ memory(void)
 
     ok(bad == 0, "at any address");
 
-    mem.pos = arena;
+    mem.pos = arena + 1;
     mem.end = arena + sizeof(arena);
 
     ok(aiq_json_parse(&doc, aiq_cstr("[1,2"), 64, &mem, NULL) != AIQ_OK
-       && mem.pos == arena && doc.n == 0 && doc.tok == NULL,
+       && mem.pos == arena + 1 && doc.n == 0 && doc.tok == NULL,
        "nothing is taken by what is refused");
 
     text.len = (size_t) UINT32_MAX;
