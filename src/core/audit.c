@@ -564,15 +564,18 @@ static aiq_rc_t
 aiq_audit_line(aiq_audit_t *log, aiq_audit_batch_t *b, aiq_str_t body,
     aiq_crypto_t *c, aiq_err_t *err)
 {
-    aiq_out_t  out;
-    aiq_str_t  line;
+    aiq_out_t      out;
+    aiq_str_t      line;
+    unsigned char  hex[2 * AIQ_HASH_LEN];
+
+    aiq_audit_hex(b->leaf, hex);
 
     aiq_out_init(&out, log->buf + b->len, log->cap - b->len);
 
     aiq_out_mem(&out, "{\"v\":1,\"seq\":", 13);
     aiq_out_int(&out, (int64_t) (b->seq + 1));
     aiq_out_mem(&out, ",\"prev\":\"", 9);
-    aiq_out_hex(&out, b->leaf, AIQ_HASH_LEN);
+    aiq_out_mem(&out, hex, sizeof(hex));
     aiq_out_mem(&out, "\",", 2);
     aiq_out_mem(&out, body.data, body.len);
 

@@ -38,6 +38,9 @@ typedef struct {
 
 aiq_rc_t aiq_audit_front(aiq_audit_front_t *f, aiq_str_t line);
 
+void aiq_audit_hex(const unsigned char hash[AIQ_HASH_LEN],
+    unsigned char hex[2 * AIQ_HASH_LEN]);
+
 void aiq_audit_ts_format(int64_t us, unsigned char ts[AIQ_AUDIT_TS_LEN]);
 aiq_rc_t aiq_audit_ts_parse(const unsigned char *ts, int64_t *us);
 

@@ -276,8 +276,7 @@ aiq_audit_verify_line(aiq_audit_verify_t *v, aiq_str_t line)
 {
     aiq_err_t         err;
     aiq_mem_t         mem;
-    aiq_hash_t        prev;
-    aiq_str_t         hex;
+    unsigned char     hex[2 * AIQ_HASH_LEN];
     aiq_audit_code_e  code;
 
     if (aiq_audit_front(&v->front, line) != AIQ_OK) {
@@ -296,12 +295,9 @@ aiq_audit_verify_line(aiq_audit_verify_t *v, aiq_str_t line)
                                      "number");
     }
 
-    hex.data = v->front.prev;
-    hex.len = 2 * AIQ_HASH_LEN;
+    aiq_audit_hex(v->leaf, hex);
 
-    if (aiq_hex_decode(hex, prev, AIQ_HASH_LEN) != AIQ_OK
-        || memcmp(prev, v->leaf, AIQ_HASH_LEN) != 0)
-    {
+    if (memcmp(v->front.prev, hex, sizeof(hex)) != 0) {
         return aiq_audit_verify_fail(v, AIQ_AUDIT_BROKEN,
                                      "prev is not the hash of the record "
                                      "before");

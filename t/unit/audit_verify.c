@@ -1,0 +1,768 @@
+
+/*
+ * Copyright (C) ngx_armoriq authors
+ *
+ * What verify finds in an audit log that somebody has changed, and what
+ * the scans of the younger part find.
+ */
+
+
+#include "audit_log.h"
+
+
+#define TOTAL  200
+
+
+/* both segments as they were, and their lines */
+
+typedef struct {
+    char        *dir;
+    char        *text[2];
+    size_t       len[2];
+    uint64_t     first[2];
+    char        *line[TOTAL];
+    size_t       size[TOTAL];         /* with LF */
+    unsigned     in[TOTAL];           /* segment */
+    unsigned     n;
+    aiq_hash_t   root;
+} log_t;
+
+
+static void
+read_log(log_t *l)
+{
+    char                *p, *lf;
+    unsigned             i;
+    uint64_t             seq;
+    aiq_audit_report_t   r;
+
+    l->dir = fresh();
+
+    fill(l->dir, TOTAL);
+
+    l->first[0] = 1;
+    l->n = 0;
+
+    for (seq = 2; seq < TOTAL && access(seg(l->dir, seq), F_OK) != 0; seq++) {
+        /* void */
+    }
+
+    l->first[1] = seq;
+
+    for (i = 0; i < 2; i++) {
+        l->text[i] = slurp(seg(l->dir, l->first[i]), &l->len[i]);
+
+        if (l->text[i] == NULL) {
+            printf("Bail out! no second segment\n");
+            exit(1);
+        }
+
+        for (p = l->text[i];
+             l->n < TOTAL
+             && (lf = memchr(p, '\n', (size_t) (l->text[i] + l->len[i] - p)))
+                != NULL;
+             p = lf + 1)
+        {
+            l->line[l->n] = p;
+            l->size[l->n] = (size_t) (lf + 1 - p);
+            l->in[l->n++] = i;
+        }
+    }
+
+    ok(verify(l->dir, &r) == AIQ_AUDIT_OK && r.records == TOTAL
+       && l->n == TOTAL && r.segments == 2 && r.seq == TOTAL
+       && r.denials > 0 && r.intents == r.outcomes + r.denials,
+       "%d records in two segments, the first one is torn", TOTAL);
+
+    memcpy(l->root, r.root, AIQ_HASH_LEN);
+}
+
+
+static void
+put_back(log_t *l)
+{
+    spit(seg(l->dir, l->first[0]), l->text[0], l->len[0]);
+    spit(seg(l->dir, l->first[1]), l->text[1], l->len[1]);
+}
+
+
+static void
+test_flip(log_t *l)
+{
+    int                  fd, code, codes[32];
+    char                 c;
+    size_t               i, last, missed, same, flips, quiet;
+    unsigned             s;
+    aiq_audit_report_t   r;
+
+    memset(codes, 0, sizeof(codes));
+
+    missed = 0;
+    same = 0;
+    flips = 0;
+    quiet = 0;
+
+    /* where the last record of all begins: nothing follows that covers it */
+
+    last = l->len[1] - l->size[TOTAL - 1];
+
+    for (s = 0; s < 2; s++) {
+
+        fd = open(seg(l->dir, l->first[s]), O_WRONLY);
+
+        for (i = 0; i < l->len[s]; i++) {
+            c = (char) (l->text[s][i] ^ 1);
+
+            if (pwrite(fd, &c, 1, (off_t) i) != 1) {
+                missed++;
+            }
+
+            code = verify(l->dir, &r);
+            codes[code]++;
+            flips++;
+
+            if (fine(code)) {
+
+                if (s == 1 && i >= last) {
+                    quiet++;
+
+                } else if (missed++ < 5) {
+                    diag("byte %zu of segment %u is not covered", i, s);
+                }
+
+                same += (memcmp(r.root, l->root, AIQ_HASH_LEN) == 0);
+            }
+
+            pwrite(fd, &l->text[s][i], 1, (off_t) i);
+        }
+
+        close(fd);
+    }
+
+    for (i = 0; i < 32; i++) {
+        if (codes[i]) {
+            diag("code %zu: %d", i, codes[i]);
+        }
+    }
+
+    ok(missed == 0, "%zu flips: each one before the last record is found",
+       flips);
+    ok(quiet > 0 && quiet < l->size[TOTAL - 1],
+       "%zu of %zu flips in the last record are not: no record follows that "
+       "holds its hash, only a checkpoint could", quiet, l->size[TOTAL - 1]);
+    ok(same == 0, "but every one of these has another root");
+    ok(codes[AIQ_AUDIT_BROKEN] && codes[AIQ_AUDIT_GAP]
+       && codes[AIQ_AUDIT_TORN], "flips are broken, gaps, torn");
+    ok(verify(l->dir, &r) == AIQ_AUDIT_OK, "and it is as before");
+}
+
+
+/* writes all lines in an order; the torn bytes stay at the first segment */
+
+static void
+arrange(log_t *l, const int *order, unsigned n)
+{
+    FILE      *f[2];
+    size_t     torn;
+    unsigned   i, s;
+
+    f[0] = fopen(seg(l->dir, l->first[0]), "wb");
+    f[1] = fopen(seg(l->dir, l->first[1]), "wb");
+
+    for (i = 0; i < n; i++) {
+        s = l->in[n == TOTAL ? i : (unsigned) order[i]];
+        fwrite(l->line[order[i]], 1, l->size[order[i]], f[s]);
+    }
+
+    for (i = 0, torn = l->len[0]; i < TOTAL; i++) {
+        torn -= (l->in[i] == 0) ? l->size[i] : 0;
+    }
+
+    fwrite(l->text[0] + l->len[0] - torn, 1, torn, f[0]);
+
+    fclose(f[0]);
+    fclose(f[1]);
+}
+
+
+static void
+test_lines(log_t *l)
+{
+    int        order[TOTAL + 2];
+    unsigned   i, k, n, bad[4];
+
+    memset(bad, 0, sizeof(bad));
+
+    for (k = 0; k < TOTAL; k++) {
+
+        /* without line k; the last one is in test_cut() */
+
+        for (i = 0, n = 0; i < TOTAL; i++) {
+            if (i != k) {
+                order[n++] = (int) i;
+            }
+        }
+
+        arrange(l, order, n);
+        bad[0] += (k < TOTAL - 1 && fine(verify(l->dir, NULL)));
+
+        /* k and k + 1 swapped */
+
+        for (i = 0; i < TOTAL; i++) {
+            order[i] = (int) i;
+        }
+
+        if (k + 1 < TOTAL) {
+            order[k] = (int) k + 1;
+            order[k + 1] = (int) k;
+
+            arrange(l, order, TOTAL);
+            bad[1] += fine(verify(l->dir, NULL));
+        }
+
+        /* k twice, and k once more at another place */
+
+        for (i = 0, n = 0; i < TOTAL; i++) {
+            order[n++] = (int) i;
+
+            if (i == k) {
+                order[n++] = (int) k;
+            }
+        }
+
+        arrange(l, order, n);
+        bad[2] += fine(verify(l->dir, NULL));
+
+        for (i = 0, n = 0; i < TOTAL; i++) {
+
+            if (i == (k * 7 + 3) % TOTAL) {
+                order[n++] = (int) k;
+            }
+
+            order[n++] = (int) i;
+        }
+
+        arrange(l, order, n);
+        bad[3] += fine(verify(l->dir, NULL));
+    }
+
+    ok(bad[0] == 0, "every line but the last deleted: found");
+    ok(bad[1] == 0, "every line swapped with the next: found");
+    ok(bad[2] == 0, "every line twice: found");
+    ok(bad[3] == 0, "every line inserted elsewhere: found");
+
+    put_back(l);
+}
+
+
+static void
+test_cut(log_t *l)
+{
+    size_t               i, at, ends, wrong, quiet;
+    aiq_audit_report_t   r;
+
+    at = 0;
+    ends = 0;
+    quiet = 0;
+    wrong = 0;
+
+    /* from the back, every length of the newest segment */
+
+    for (i = l->len[1] - 1; i > 0; i--) {
+
+        if (truncate(seg(l->dir, l->first[1]), (off_t) i) != 0) {
+            wrong++;
+        }
+
+        aiq_audit_verify(l->dir, crypto, &r);
+
+        if (l->text[1][i - 1] == '\n') {
+            ends++;
+            quiet += fine((int) r.code);
+
+        } else if (r.code != AIQ_AUDIT_TORN && wrong++ < 3) {
+            at = i;
+            diag("cut at %zu: %d %s", at, r.code, r.text);
+        }
+    }
+
+    ok(wrong == 0, "cut within a line: TORN");
+    ok(quiet == ends && ends > 50,
+       "cut at the end of a line: OK or UNKNOWN, a log alone cannot know that "
+       "there was more; only a checkpoint kept elsewhere can");
+
+    truncate(seg(l->dir, l->first[1]), 0);
+    ok(verify(l->dir, &r) == AIQ_AUDIT_BROKEN, "nothing is left of it: %s",
+       r.text);
+
+    unlink(seg(l->dir, l->first[1]));
+    ok(verify(l->dir, &r) == AIQ_AUDIT_TORN,
+       "without the second segment nobody declares what is torn: %s", r.text);
+
+    put_back(l);
+    unlink(seg(l->dir, 1));
+    ok(verify(l->dir, &r) == AIQ_AUDIT_GAP, "without the first: %s", r.text);
+
+    put_back(l);
+    rename(seg(l->dir, l->first[1]), seg(l->dir, l->first[1] + 1));
+    ok(verify(l->dir, &r) == AIQ_AUDIT_GAP, "renamed: %s", r.text);
+
+    unlink(seg(l->dir, l->first[1] + 1));
+    put_back(l);
+    ok(verify(l->dir, &r) == AIQ_AUDIT_OK, "and it is as before");
+}
+
+
+static void
+test_origin(log_t *l)
+{
+    char                *text;
+    size_t               i, len, end, missed;
+    aiq_audit_report_t   r;
+
+    text = slurp(path(l->dir, "log.json"), &len);
+    end = (size_t) (strstr(text, ",\"created\":") - text);
+    missed = 0;
+
+    for (i = 0; i < end; i++) {
+        text[i] ^= 1;
+        spit(path(l->dir, "log.json"), text, len);
+        text[i] ^= 1;
+
+        if (verify(l->dir, &r) != AIQ_AUDIT_BROKEN) {
+            missed++;
+            diag("byte %zu: %d %s", i, r.code, r.text);
+        }
+    }
+
+    ok(missed == 0, "every flip in log.json before \"created\": BROKEN");
+
+    unlink(path(l->dir, "log.json"));
+    ok(verify(l->dir, &r) == AIQ_AUDIT_IO, "without log.json: %s", r.text);
+    ok(verify("/nonexistent", &r) == AIQ_AUDIT_IO, "without a log: %s",
+       r.text);
+
+    spit(path(l->dir, "log.json"), text, len);
+    free(text);
+}
+
+
+/* whoever holds the log can write lines that fit; but not what they mean */
+
+static int
+forged(const char *body, const char *body2)
+{
+    char                *dir;
+    int                  code;
+    aiq_err_t            err;
+    aiq_audit_t         *log;
+    aiq_audit_report_t   r;
+
+    dir = fresh();
+    log = reopen(dir);
+
+    if (put(log, str(body), NULL, &err) != AIQ_OK
+        || (body2 != NULL && put(log, str(body2), NULL, &err) != AIQ_OK))
+    {
+        diag("%s", err.text);
+        return -1;
+    }
+
+    aiq_audit_close(log);
+
+    code = verify(dir, &r);
+
+    if (r.text[0]) {
+        diag("%s", r.text);
+    }
+
+    free(dir);
+
+    return code;
+}
+
+
+#define TS   "\"ts\":\"2026-11-21T02:00:00.000000Z\""
+#define RID  "\"rid\":\"00000000000000000000000000000001\""
+#define INT  "\"t\":\"INTENT\"," TS "," RID ",\"verdict\":\"PERMIT\"," \
+             "\"reason\":\"OK\"}"
+
+
+static void
+test_forged(void)
+{
+    ok(forged("\"t\":\"FUTURE\"," TS "}", NULL) == AIQ_AUDIT_OK,
+       "an unknown type is accepted");
+    ok(forged(INT, NULL) == AIQ_AUDIT_UNKNOWN, "an INTENT alone is unknown");
+    ok(forged("\"t\":\"INTENT\"," TS "," RID ",\"verdict\":\"DENY\","
+              "\"reason\":\"X\"}", NULL) == AIQ_AUDIT_OK, "unless denied");
+    ok(forged("\"t\":\"INTENT\"," TS "," RID ",\"verdict\":\"DENY\","
+              "\"reason\":\"X\",\"dry_run\":true}", NULL)
+       == AIQ_AUDIT_UNKNOWN, "and let through");
+    ok(forged("\"t\":\"INTENT\"," TS "," RID ",\"reason\":\"X\"}", NULL)
+       == AIQ_AUDIT_BROKEN, "no verdict");
+    ok(forged("\"t\":\"INTENT\"," TS "," RID ",\"verdict\":\"YES\","
+              "\"reason\":\"X\"}", NULL) == AIQ_AUDIT_BROKEN,
+       "another verdict");
+    ok(forged("\"t\":\"INTENT\"," TS ",\"verdict\":\"PERMIT\","
+              "\"reason\":\"X\"}", NULL) == AIQ_AUDIT_BROKEN, "no rid");
+    ok(forged("\"t\":\"INTENT\"," TS "," RID ",\"verdict\":\"DENY\","
+              "\"reason\":\"X\",\"verdict\":\"PERMIT\"}", NULL)
+       == AIQ_AUDIT_BROKEN, "verdict twice");
+    ok(forged("\"t\":\"INTENT\"," TS "," RID ",\"verdict\":\"DENY\","
+              "\"reason\":\"X\",\"v\\u0065rdict\":\"PERMIT\"}", NULL)
+       == AIQ_AUDIT_BROKEN, "verdict twice, once escaped");
+    ok(forged("\"t\":\"INTENT\"," TS ",\"seq\":9," RID
+              ",\"verdict\":\"DENY\",\"reason\":\"X\"}", NULL)
+       == AIQ_AUDIT_BROKEN, "seq twice");
+    ok(forged("\"t\":\"A\"," TS "}}", NULL) == AIQ_AUDIT_BROKEN,
+       "text behind the object");
+    ok(forged("\"t\":\"A\",\"ts\":\"2026-02-30T02:00:00.000000Z\"}", NULL)
+       == AIQ_AUDIT_BROKEN, "the 30th of February");
+    ok(forged("\"t\":\"a\"," TS "}", NULL) == AIQ_AUDIT_BROKEN,
+       "a type in lower case");
+    ok(forged("\"t\":\"RECOVERY\"," TS ",\"seg\":\"seg-0000000000000001"
+              ".jsonl\",\"off\":0,\"len\":0,\"sha256\":\"\"}", NULL)
+       == AIQ_AUDIT_BROKEN, "RECOVERY of nothing");
+    ok(forged(INT, "\"t\":\"RECOVERY\"," TS ",\"seg\":\"seg-0000000000000001"
+              ".jsonl\",\"off\":0,\"len\":0,\"sha256\":\"\"}")
+       == AIQ_AUDIT_BROKEN, "RECOVERY within a segment");
+    ok(forged(INT, "\"t\":\"OUTCOME\"," TS "," RID ",\"status\":\"executed\"}")
+       == AIQ_AUDIT_BROKEN, "OUTCOME of nothing");
+}
+
+
+static void
+test_mismatch(void)
+{
+    char                *dir;
+    unsigned             i;
+    aiq_err_t            err;
+    aiq_audit_t         *log;
+    aiq_audit_pos_t      a, b, c;
+    aiq_audit_report_t   r;
+
+    static const char  *what[] = {
+        "the OUTCOME twice", "the hash of another INTENT",
+        "the number of another INTENT", "the rid of another INTENT",
+        "an INTENT to come", "of an OUTCOME"
+    };
+
+    for (i = 0; i < 6; i++) {
+        dir = fresh();
+        log = reopen(dir);
+
+        put_call(log, 1, &a, &err);
+        put_call(log, 2, &b, &err);
+        put_outcome(log, 1, &a, "executed", &err);
+
+        c = b;
+
+        switch (i) {
+
+        case 0:
+            put_outcome(log, 1, &a, "executed", &err);
+            break;
+
+        case 1:
+            memcpy(c.leaf, a.leaf, AIQ_HASH_LEN);
+            put_outcome(log, 2, &c, "executed", &err);
+            break;
+
+        case 2:
+            c.seq = 1;
+            put_outcome(log, 2, &c, "executed", &err);
+            break;
+
+        case 3:
+            put_outcome(log, 3, &b, "executed", &err);
+            break;
+
+        case 4:
+            c.seq = 5;
+            put_outcome(log, 2, &c, "executed", &err);
+            put_call(log, 2, &b, &err);
+            break;
+
+        default:
+            c.seq = 3;
+            put_outcome(log, 2, &c, "executed", &err);
+        }
+
+        aiq_audit_close(log);
+
+        ok(verify(dir, &r) == AIQ_AUDIT_MISMATCH && r.seq == 4,
+           "%s: %s", what[i], r.text);
+        free(dir);
+    }
+}
+
+
+static void
+test_clock(void)
+{
+    char                *dir, buf[8192];
+    unsigned             i;
+    aiq_err_t            err;
+    aiq_audit_t         *log;
+    aiq_audit_intent_t   r;
+    aiq_audit_report_t   rep;
+
+    dir = fresh();
+    log = reopen(dir);
+
+    for (i = 0; i < 20; i++) {
+        call(&r, i);
+        r.verdict = str("DENY");
+
+        /* some milliseconds are order of workers, an hour is the clock */
+
+        r.ts_us -= (i % 2) * 5000 + (i == 10 ? 3600000000LL : 0);
+        put(log, body_intent(&r, buf, sizeof(buf)), NULL, &err);
+    }
+
+    aiq_audit_close(log);
+
+    ok(verify(dir, &rep) == AIQ_AUDIT_OK && rep.warnings == 1,
+       "a clock that went back is a warning");
+    free(dir);
+}
+
+
+/* scans */
+
+static aiq_rc_t
+count(void *data, aiq_str_t line)
+{
+    ++*(unsigned *) data;
+
+    return memcmp(line.data, "{\"v\":1,\"seq\":", 13) == 0
+           && line.data[line.len - 1] == '}' ? AIQ_OK : AIQ_E_INTERNAL;
+}
+
+
+static unsigned
+since(const char *dir, int64_t us)
+{
+    unsigned   n;
+    aiq_err_t  err;
+
+    n = 0;
+
+    if (aiq_audit_scan(dir, us, count, &n, &err) != AIQ_OK) {
+        diag("scan: %s", err.text);
+        return UINT32_MAX;
+    }
+
+    return n;
+}
+
+
+static aiq_rc_t
+stop(void *data, aiq_str_t line)
+{
+    return AIQ_DECLINED;
+}
+
+
+static void
+test_scan(log_t *l)
+{
+    int                  fd;
+    char                *dir, buf[8192];
+    unsigned             i;
+    aiq_err_t            err;
+    aiq_str_t            bodies[100];
+    aiq_audit_t         *log;
+    aiq_audit_intent_t   r;
+    static char          bufs[100][1024];
+
+    ok(since(l->dir, 0) == TOTAL, "scan: everything");
+    ok(since(l->dir, BASE + 3600000000LL) == 0, "scan: nothing is so young");
+    ok(aiq_audit_scan(l->dir, 0, stop, NULL, &err) == AIQ_DECLINED,
+       "scan: the callback may stop");
+
+    dir = fresh();
+    ok(since(dir, 0) == 0, "scan: an empty log");
+
+    log = reopen(dir);
+
+    /* 20000 records, ten minutes each hundred; one clock that was wrong */
+
+    for (i = 0; i < 20000; i++) {
+        call(&r, i);
+        r.ts_us = BASE + (i / 100) * 600000000LL;
+
+        if (i == 19990) {
+            r.ts_us = BASE;
+        }
+
+        bodies[i % 100] = body_intent(&r, bufs[i % 100], sizeof(bufs[0]));
+
+        if (i % 100 == 99) {
+            aiq_audit_append(log, bodies, 100, 0, BASE, crypto, NULL, &err);
+        }
+
+        if (i == 9999 || i == 15000) {
+            fd = open(seg(dir, i == 9999 ? 1 : 10001), O_WRONLY|O_APPEND);
+            ok(write(fd, "{\"v\":1,", 7) == 7, "scan: a torn segment");
+            close(fd);
+        }
+    }
+
+    aiq_audit_close(log);
+
+    ok(since(dir, 0) == 20002, "scan: 20000 and two RECOVERY records");
+    ok(since(dir, BASE + 199 * 600000000LL) == 100, "scan: the last hundred");
+    ok(since(dir, BASE + 199 * 600000000LL + 1) == 0, "scan: none behind");
+
+    /* a record of RECOVERY has the time BASE: it does not end the search */
+
+    for (i = 1; i < 200 && since(dir, BASE + i * 600000000LL)
+                           == (200 - i) * 100 + (i < 100) + (i < 150); i++)
+    {
+        /* void */
+    }
+
+    ok(i == 200, "scan: from every time (%u)", i);
+
+    (void) buf;
+    free(dir);
+}
+
+
+/* uses */
+
+typedef struct {
+    unsigned  n;
+    unsigned  steps;                  /* bits */
+    int64_t   exp;
+} used_t;
+
+
+static aiq_rc_t
+use(void *data, const unsigned char token[AIQ_HASH_LEN], uint32_t step,
+    int64_t exp)
+{
+    used_t  *u;
+
+    u = data;
+    u->n++;
+    u->steps |= 1u << step;
+    u->exp = exp;
+
+    return memcmp(token, "0123456789abcdef", 16) == 0 ? AIQ_OK
+                                                      : AIQ_E_INTERNAL;
+}
+
+
+static used_t
+uses(const char *dir, int64_t now)
+{
+    used_t     u;
+    aiq_err_t  err;
+
+    memset(&u, 0, sizeof(u));
+
+    if (aiq_audit_uses(dir, now, 60, use, &u, &err) != AIQ_OK) {
+        diag("uses: %s", err.text);
+        u.n = 999;
+    }
+
+    return u;
+}
+
+
+static void
+test_uses(void)
+{
+    int                  fd;
+    char                *dir, buf[8192];
+    used_t               u;
+    aiq_err_t            err;
+    aiq_audit_t         *log;
+    aiq_audit_pos_t      pos[10];
+    aiq_audit_intent_t   r;
+
+    dir = fresh();
+
+    ok(uses(dir, BASE / 1000000).n == 0, "uses: an empty log");
+
+    log = reopen(dir);
+
+    put_call(log, 0, &pos[0], &err);
+    put_call(log, 1, &pos[1], &err);
+    put_call(log, 2, &pos[2], &err);
+    put_call(log, 3, &pos[3], &err);
+
+    put_outcome(log, 1, &pos[1], "not_sent", &err);
+    put_outcome(log, 2, &pos[2], "executed", &err);
+    put_outcome(log, 3, &pos[3], "unknown", &err);
+
+    call(&r, 4);
+    r.verdict = str("DENY");
+    put(log, body_intent(&r, buf, sizeof(buf)), NULL, &err);
+
+    call(&r, 5);
+    r.step = -1;
+    put(log, body_intent(&r, buf, sizeof(buf)), NULL, &err);
+
+    call(&r, 6);
+    r.token_exp = BASE / 1000000 + 10;
+    put(log, body_intent(&r, buf, sizeof(buf)), NULL, &err);
+
+    fd = open(seg(dir, 1), O_WRONLY|O_APPEND);
+    ok(write(fd, "{\"v\":1,", 7) == 7, "uses: a torn segment");
+    close(fd);
+
+    put_call(log, 7, &pos[7], &err);
+    put_call(log, 8, &pos[8], &err);
+    put_outcome(log, 7, &pos[7], "not_sent", &err);
+    aiq_audit_close(log);
+
+    u = uses(dir, BASE / 1000000 + 10);
+    ok(u.n == 4 && u.steps == (1 << 0 | 1 << 2 | 1 << 3 | 1 << 8)
+       && u.exp == BASE / 1000000 + 60,
+       "uses: not what was not sent, denied, without step or expired");
+
+    u = uses(dir, BASE / 1000000 + 9);
+    ok(u.n == 5 && (u.steps & 1 << 6), "uses: one second before it expires");
+
+    ok(uses(dir, BASE / 1000000 + 59).n == 4
+       && uses(dir, BASE / 1000000 + 60).n == 0, "uses: at the end, nothing");
+
+    ok(aiq_audit_uses(dir, -1, 60, use, &u, &err) == AIQ_E_INTERNAL,
+       "uses: before 1970");
+
+    spit(seg(dir, 1), "garbage\n", 8);
+    ok(aiq_audit_uses(dir, BASE / 1000000, 60, use, &u, &err)
+       == AIQ_E_AUDIT_UNAVAILABLE, "uses: %s", err.text);
+
+    free(dir);
+}
+
+
+int
+main(void)
+{
+    log_t  l;
+
+    setup();
+
+    read_log(&l);
+    test_flip(&l);
+    test_lines(&l);
+    test_cut(&l);
+    test_origin(&l);
+    test_forged();
+    test_mismatch();
+    test_clock();
+    test_scan(&l);
+    test_uses();
+
+    free(l.text[0]);
+    free(l.text[1]);
+    free(l.dir);
+
+    return teardown();
+}
