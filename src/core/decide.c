@@ -416,6 +416,12 @@ aiq_decide_again(aiq_decision_t *d, const aiq_request_t *in)
     uint64_t  revision;
     aiq_rc_t  rc;
 
+    /* what these pointed to may be somebody else's by now */
+
+    d->memo = NULL;
+    d->issuer = NULL;
+    aiq_str_null(&d->jws);
+
     rc = aiq_store_revision(in->txn, &revision);
 
     if (rc != AIQ_OK) {

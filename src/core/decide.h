@@ -17,6 +17,7 @@
 #include "policy.h"
 #include "records.h"
 #include "token.h"
+#include "token_memo.h"
 
 
 typedef enum {
@@ -144,6 +145,7 @@ typedef struct {
     aiq_tz_load_pt            tz;
     void                     *tz_data;
     const aiq_decide_ops_t   *ops;
+    aiq_token_memo_t         *memo;         /* or NULL */
     aiq_crypto_t             *crypto;
     aiq_mem_t                *mem;
 } aiq_request_t;
@@ -168,6 +170,10 @@ typedef struct {
     aiq_str_t                 agent;
     aiq_apikey_t              apikey;       /* id is empty if none */
     aiq_token_t               token;        /* form is 0 if none */
+    const aiq_memo_t         *memo;         /* of the token, or NULL; not
+                                               after a wait */
+    aiq_str_t                 jws;          /* the token as presented */
+    const aiq_issuer_t       *issuer;       /* whose key has signed it */
     aiq_hash_t                ledger;       /* SHA-256 of org and jti: both
                                                forms of a token share it */
     int64_t                   step;         /* -1: none */

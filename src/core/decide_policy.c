@@ -428,12 +428,18 @@ aiq_decide_token_policy(aiq_decision_t *d, const aiq_request_t *in,
         return AIQ_OK;
     }
 
-    rc = aiq_json_parse(&doc, d->token.policy, AIQ_TOKEN_DEPTH, in->mem,
-                        &d->err);
+    if (d->memo != NULL) {
+        policy = d->memo->policy;
+        rc = AIQ_OK;
 
-    if (rc == AIQ_OK) {
-        rc = aiq_policy_compile(&policy, &doc, 0, 0, in->tz, in->tz_data,
-                                in->mem, &d->err);
+    } else {
+        rc = aiq_json_parse(&doc, d->token.policy, AIQ_TOKEN_DEPTH, in->mem,
+                            &d->err);
+
+        if (rc == AIQ_OK) {
+            rc = aiq_policy_compile(&policy, &doc, 0, 0, in->tz, in->tz_data,
+                                    in->mem, &d->err);
+        }
     }
 
     if (rc != AIQ_OK) {

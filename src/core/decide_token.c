@@ -61,9 +61,13 @@ aiq_decide_token(aiq_decision_t *d, const aiq_request_t *in)
         return rc;
     }
 
+    if ((rc = aiq_decide_token_ledger(d, in)) != AIQ_OK) {
+        return rc;
+    }
+
     d->trusted = 1;
 
-    return aiq_decide_token_ledger(d, in);
+    return AIQ_OK;
 }
 
 
@@ -108,6 +112,14 @@ aiq_decide_token_find(aiq_decision_t *d, const aiq_request_t *in)
 
     if (rc == AIQ_DECLINED) {
         return rc;
+    }
+
+    d->jws = jws;
+    d->memo = in->memo ? aiq_token_memo_get(in->memo, jws) : NULL;
+
+    if (d->memo != NULL) {
+        d->token = d->memo->token;
+        return AIQ_OK;
     }
 
     return aiq_token_read_jws(&d->token, jws, &in->token, in->crypto, in->mem,
@@ -209,12 +221,17 @@ aiq_decide_token_verify(aiq_decision_t *d, const aiq_request_t *in)
                         "no active issuer of the org has this key");
     }
 
-    rc = aiq_decide_token_signature(d, in, issuer);
+    if (d->memo == NULL
+        || memcmp(d->memo->public_key, issuer->public_key, AIQ_KEY_LEN) != 0)
+    {
+        rc = aiq_decide_token_signature(d, in, issuer);
 
-    if (rc != AIQ_OK) {
-        return aiq_fail(&d->err, rc, "the signature does not verify");
+        if (rc != AIQ_OK) {
+            return aiq_fail(&d->err, rc, "the signature does not verify");
+        }
     }
 
+    d->issuer = issuer;
     d->token.kid = issuer->kid;
     d->org = rules->org.name;
 
@@ -324,8 +341,14 @@ aiq_decide_token_other(aiq_str_t bound, aiq_str_t claimed)
 static aiq_rc_t
 aiq_decide_token_ledger(aiq_decision_t *d, const aiq_request_t *in)
 {
+    aiq_rc_t       rc;
     aiq_str_t      parts[4];
     unsigned char  len;
+
+    if (d->memo != NULL) {
+        memcpy(d->ledger, d->memo->ledger, AIQ_HASH_LEN);
+        return AIQ_OK;
+    }
 
     len = (unsigned char) d->org.len;
 
@@ -335,5 +358,13 @@ aiq_decide_token_ledger(aiq_decision_t *d, const aiq_request_t *in)
     parts[2] = d->org;
     parts[3] = d->token.jti;
 
-    return aiq_sha256v(in->crypto, parts, 4, d->ledger);
+    rc = aiq_sha256v(in->crypto, parts, 4, d->ledger);
+
+    if (rc == AIQ_OK && in->memo && d->jws.len) {
+        aiq_token_memo_put(in->memo, d->jws, &d->token,
+                           d->issuer->public_key, d->ledger, in->tz,
+                           in->tz_data);
+    }
+
+    return rc;
 }

@@ -53,6 +53,11 @@ struct aiq_store_s {
     unsigned                  writing;
     pthread_t                 writer;       /* who has LMDB's lock */
 
+    /* the revision as of a snapshot: the same snapshot has the same one */
+
+    size_t                    seen;         /* its number, 0: none */
+    uint64_t                  revision;
+
     aiq_store_txn_t           read;         /* its txn is kept, reset */
     aiq_store_txn_t           write;        /* of who has LMDB's lock */
 

@@ -657,9 +657,26 @@ aiq_store_meta_put(aiq_store_txn_t *txn, const char *name, uint64_t n,
 aiq_rc_t
 aiq_store_revision(aiq_store_txn_t *txn, uint64_t *revision)
 {
-    aiq_rc_t  rc;
+    size_t        id;
+    aiq_rc_t      rc;
+    aiq_store_t  *store;
+
+    store = txn->store;
+    id = txn->write ? 0 : mdb_txn_id(txn->txn);
+
+    /* asked with each decision, and more than once */
+
+    if (id != 0 && id == store->seen) {
+        *revision = store->revision;
+        return AIQ_OK;
+    }
 
     rc = aiq_store_meta(txn, AIQ_STORE_META_REVISION, revision);
+
+    if (rc == AIQ_OK && id != 0) {
+        store->seen = id;
+        store->revision = *revision;
+    }
 
     return (rc == AIQ_DECLINED) ? AIQ_E_STORE_CORRUPT : rc;
 }

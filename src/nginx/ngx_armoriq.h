@@ -24,6 +24,7 @@
 #define NGX_ARMORIQ_LIFETIME     86400    /* of a token at most, seconds */
 #define NGX_ARMORIQ_SKEW         30       /* of clocks, seconds */
 #define NGX_ARMORIQ_ARENA        (6 * 1024 * 1024)
+#define NGX_ARMORIQ_MEMO         256      /* tokens a worker remembers */
 #define NGX_ARMORIQ_RID_LEN      AIQ_AUDIT_RID_LEN
 #define NGX_ARMORIQ_RECORD_LEN   (NGX_INT64_LEN + 1)
 
@@ -130,6 +131,7 @@ struct ngx_armoriq_worker_s {
     aiq_crypto_t                  *crypto;
     aiq_mem_t                      arena;       /* of one decision */
     u_char                        *arena_start;
+    aiq_token_memo_t              *memo;
     aiq_decide_ops_t               ops;
     struct ngx_armoriq_rules_s    *rules;       /* compiled, by org */
     struct ngx_armoriq_journal_s  *journal;

@@ -239,6 +239,7 @@ ngx_armoriq_fill(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
     in->ruleset_data = w;
     in->tz = aiq_tzfile_load;
     in->ops = &w->ops;
+    in->memo = w->memo;
     in->crypto = w->crypto;
     in->mem = ngx_armoriq_arena(w);
 }

@@ -171,6 +171,7 @@ ngx_armoriq_init_process(ngx_cycle_t *cycle)
 static ngx_int_t
 ngx_armoriq_worker_init(ngx_armoriq_worker_t *w)
 {
+    void                *memo;
     aiq_err_t            err;
     ngx_armoriq_zone_t  *zone;
 
@@ -190,9 +191,13 @@ ngx_armoriq_worker_init(ngx_armoriq_worker_t *w)
     w->rules = ngx_pcalloc(w->cycle->pool, NGX_ARMORIQ_RULES
                                            * sizeof(ngx_armoriq_rules_t));
 
-    if (w->arena_start == NULL || w->rules == NULL) {
+    memo = ngx_palloc(w->cycle->pool, aiq_token_memo_size(NGX_ARMORIQ_MEMO));
+
+    if (w->arena_start == NULL || w->rules == NULL || memo == NULL) {
         return NGX_ERROR;
     }
+
+    w->memo = aiq_token_memo_init(memo, NGX_ARMORIQ_MEMO);
 
     if (aiq_store_open(&w->store, (char *) w->conf->store.data,
                        w->conf->api ? AIQ_STORE_WRITE : 0, &err)
