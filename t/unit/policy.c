@@ -58,6 +58,7 @@ static void test_eval_all(void);
 static void test_order(void);
 static void test_names(void);
 static void test_memory(void);
+static void test_docs(void);
 
 
 static unsigned char  memory[MEM_SIZE];
@@ -67,7 +68,8 @@ static aiq_rc_t       last;
 static unsigned       loads;
 
 
-/* "Test/Zone": two hours east, and one more from March to October */
+/* "Test/Zone": two hours east, and one more from March to October; Berlin has
+   its rule, so that the tests need no zone files */
 
 static aiq_rc_t
 load_zone(void *data, aiq_str_t name, aiq_mem_t *m, aiq_str_t *tzif)
@@ -85,6 +87,9 @@ load_zone(void *data, aiq_str_t name, aiq_mem_t *m, aiq_str_t *tzif)
 
     if (aiq_str_is(name, "Test/Zone")) {
         footer = "\nEET-2EEST,M3.5.0/3,M10.5.0/4\n";
+
+    } else if (aiq_str_is(name, "Europe/Berlin")) {
+        footer = "\nCET-1CEST,M3.5.0,M10.5.0/3\n";
 
     } else if (aiq_str_is(name, "Test/West")) {
         footer = "\n<-0930>9:30\n";
@@ -1119,6 +1124,91 @@ test_memory(void)
 }
 
 
+/* the examples of docs/policy.md are policies, and do what it says there */
+
+static void
+test_docs(void)
+{
+    int                  named;
+    char                *text, *p, *end;
+    unsigned             n, bad;
+    aiq_policy_t        *policy, *all[16];
+    aiq_policy_call_t    call;
+    const aiq_policy_t  *which;
+
+    text = slurp("docs/policy.md", NULL);
+
+    if (text == NULL) {
+        skip("docs/policy.md", "not started from the root of the tree");
+        return;
+    }
+
+    reset();
+    n = 0;
+    bad = 0;
+
+    for (p = text; (p = strstr(p, "```json")) != NULL; p = end + 3) {
+
+        p += 7;
+        named = strncmp(p, " token", 6) != 0;
+        p = strchr(p, '\n') + 1;
+        end = strstr(p, "```");
+        *end = '\0';
+
+        policy = compile(p, named);
+
+        if (policy == NULL) {
+            bad++;
+            diag("%s", err.text);
+
+        } else if (named && n < 16) {
+            all[n++] = policy;
+        }
+    }
+
+    free(text);
+
+    if (!ok(bad == 0 && n == 5, "docs/policy.md: examples compile")) {
+        return;
+    }
+
+    call = call_to("alerts", "ack");
+    ok(aiq_policy_eval_all(all, n, 0, &call, &which) == AIQ_OK, "alerts/ack");
+
+    call.agent = aiq_cstr("reporter");
+    ok(aiq_policy_eval_all(all, n, 0, &call, &which) == AIQ_D_POLICY_TOOL
+       && aiq_policy_priority(which) == 60, "alerts/ack by the reporter");
+
+    call = call_to("infra", "restart");
+    ok(aiq_policy_eval_all(all, n, 0, &call, &which) == AIQ_OK,
+       "infra/restart on Wednesday, 14:00 in Berlin");
+
+    call.now = NOON + 6 * HOUR;
+    ok(aiq_policy_eval_all(all, n, 0, &call, &which) == AIQ_D_POLICY_TIME,
+       "infra/restart at 20:00 in Berlin");
+
+    call.now = NOON + 4 * DAY;
+    ok(aiq_policy_eval_all(all, n, 0, &call, &which) == AIQ_D_POLICY_TIME,
+       "infra/restart on Sunday");
+
+    call = call_to("pay-mcp", "pay");
+    ok(aiq_policy_eval_all(all, n, 0, &call, &which) == AIQ_OK
+       && aiq_policy_rate(which) == 20, "a payment from the office");
+
+    (void) aiq_addr_parse(&call.source, aiq_cstr("203.0.113.1"));
+    ok(aiq_policy_eval_all(all, n, 0, &call, &which) == AIQ_D_POLICY_SOURCE,
+       "a payment from elsewhere");
+
+    call = call_to("db", "drop_table");
+    ok(aiq_policy_eval_all(all, n, 1, &call, &which) == AIQ_D_POLICY_DENY,
+       "db/drop_table");
+
+    call = call_to("db", "insert");
+    ok(aiq_policy_eval_all(all, n, 0, &call, &which)
+       == AIQ_D_POLICY_NOT_ALLOWED && which == NULL, "nobody speaks");
+}
+
+
 int
 main(void)
 {
@@ -1138,6 +1228,7 @@ main(void)
     test_order();
     test_names();
     test_memory();
+    test_docs();
 
     return done_testing();
 }
