@@ -152,10 +152,16 @@ aiq_token_iap_fields(aiq_token_t *t, const aiq_claims_t *cl)
                         "supported");
     }
 
-    if ((rc = aiq_claim_hex(cl, "signature", t->signature, AIQ_SIG_LEN))
-        != AIQ_OK)
-    {
-        return (rc == AIQ_D_TOKEN_CLAIMS) ? AIQ_D_TOKEN_MALFORMED : rc;
+    rc = aiq_claim_hex(cl, "signature", t->signature, AIQ_SIG_LEN);
+
+    if (aiq_is_denied(rc)) {
+        return aiq_fail(cl->err, AIQ_D_TOKEN_MALFORMED,
+                        "the signature is not %d lower-case digits",
+                        2 * AIQ_SIG_LEN);
+    }
+
+    if (rc != AIQ_OK) {
+        return rc;
     }
 
     if ((rc = aiq_claim_hex(cl, "plan_hash", t->plan_hash, AIQ_HASH_LEN))
