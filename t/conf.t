@@ -125,8 +125,8 @@ sub example {
             $r = http_parse(http($port, $path, body => '{}',
                 headers => "Content-Type: application/json\r\n"));
 
-            is($r->{status}, 401, "POST $path without a credential");
-            isnt($r->{why}, '', "and with a reason");
+            like($r->{status}, qr/^40[01]$/, "POST $path is refused");
+            isnt($r->{why}, '', 'and with a reason');
         }
     }
 

@@ -51,8 +51,14 @@ sub drive {
 
     my $ready = json_value(scalar <$server>);
 
-    ok($ready, 'the MCP server runs') or return;
+    if (!ok($ready, 'the MCP server runs')) {
+        kill 'TERM', $pid;
+        return;
+    }
 
+    # the handle lives as long as the server: closing it waits for its end
+
+    $t->{server} = $server;
     $t->{upstream_port} = $ready->{port};
     push @{ $t->{pids} }, $pid;
 
