@@ -10,7 +10,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -106,6 +106,7 @@ aiq_ctl_main_begin(aiq_ctl_t *ctl)
 {
     int              fd;
     void            *p;
+    struct rlimit    rl;
     struct timespec  ts;
 
     /* a store must not land on a descriptor that stdio writes to */
@@ -124,7 +125,10 @@ aiq_ctl_main_begin(aiq_ctl_t *ctl)
 
     /* secrets pass through this process: no core files */
 
-    (void) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    rl.rlim_cur = 0;
+    rl.rlim_max = 0;
+
+    (void) setrlimit(RLIMIT_CORE, &rl);
 
     if (clock_gettime(CLOCK_REALTIME, &ts) != 0) {
         return aiq_ctl_fault(ctl, AIQ_E_INTERNAL, "cannot read the clock: %s",

@@ -17,6 +17,7 @@
 
 
 #define AIQ_CTL_COLUMN  26
+#define AIQ_CTL_WIDTH   78
 
 
 static int aiq_ctl_opts_word(aiq_ctl_t *ctl, const char *word);
@@ -34,6 +35,7 @@ static void aiq_ctl_help_cmd(const aiq_ctl_group_t *g,
     const aiq_ctl_cmd_t *cmd);
 static void aiq_ctl_help_usage(const aiq_ctl_group_t *g,
     const aiq_ctl_cmd_t *cmd);
+static void aiq_ctl_help_text(const char *text);
 static void aiq_ctl_help_opt(const aiq_ctl_opt_t *opt);
 
 
@@ -590,7 +592,8 @@ aiq_ctl_help_cmd(const aiq_ctl_group_t *g, const aiq_ctl_cmd_t *cmd)
 
     aiq_ctl_help_usage(g, cmd);
 
-    printf("\n%s\n", cmd->text);
+    printf("\n");
+    aiq_ctl_help_text(cmd->text);
 
     if (cmd->opts) {
         printf("Options:\n");
@@ -628,7 +631,7 @@ aiq_ctl_help_usage(const aiq_ctl_group_t *g, const aiq_ctl_cmd_t *cmd)
                         : "[--%s%s%s]", opt->name, opt->arg ? " " : "",
                         opt->arg ? opt->arg : "");
 
-        if (col + 1 + (int) strlen(buf) > 78) {
+        if (col + 1 + (int) strlen(buf) > AIQ_CTL_WIDTH) {
             printf("\n       ");
             col = 7;
         }
@@ -637,11 +640,48 @@ aiq_ctl_help_usage(const aiq_ctl_group_t *g, const aiq_ctl_cmd_t *cmd)
     }
 
     if (cmd->args[0]) {
-        printf("%s%s", (col + 1 + (int) strlen(cmd->args) > 78)
+        printf("%s%s", (col + 1 + (int) strlen(cmd->args) > AIQ_CTL_WIDTH)
                ? "\n        " : " ", cmd->args);
     }
 
     printf("\n");
+}
+
+
+/* words in lines; two line feeds begin a paragraph */
+
+static void
+aiq_ctl_help_text(const char *text)
+{
+    size_t  n, col;
+
+    col = 0;
+
+    for ( ;; ) {
+        n = strspn(text, " \n");
+
+        if (text[n] == '\0') {
+            break;
+        }
+
+        if (n > 1 && text[0] == '\n') {
+            printf("\n\n");
+            col = 0;
+        }
+
+        text += n;
+        n = strcspn(text, " \n");
+
+        if (col && col + 1 + n > AIQ_CTL_WIDTH) {
+            printf("\n");
+            col = 0;
+        }
+
+        col += (size_t) printf("%s%.*s", col ? " " : "", (int) n, text);
+        text += n;
+    }
+
+    printf("\n\n");
 }
 
 

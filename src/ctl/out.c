@@ -144,12 +144,18 @@ aiq_ctl_usage(const aiq_ctl_t *ctl, const char *fmt, ...)
 int
 aiq_ctl_no(const aiq_ctl_t *ctl, aiq_rc_t rc, const char *fmt, ...)
 {
+    int      n;
     char     text[AIQ_CTL_MESSAGE];
     va_list  args;
 
     va_start(args, fmt);
-    (void) vsnprintf(text, sizeof(text), fmt, args);
+    n = vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
+
+    if (aiq_is_denied(rc) && n > 0 && (size_t) n < sizeof(text)) {
+        (void) snprintf(text + n, sizeof(text) - (size_t) n, " (%s)",
+                        aiq_reason(rc));
+    }
 
     aiq_ctl_out_message(ctl, (rc == AIQ_DECLINED) ? "NOT_FOUND"
                              : (rc == AIQ_OK) ? "NO" : aiq_reason(rc), text);
@@ -183,13 +189,8 @@ aiq_ctl_fail(aiq_ctl_t *ctl, aiq_rc_t rc, const char *what)
     sep = what ? ": " : "";
     what = what ? what : "";
 
-    if (rc == AIQ_DECLINED) {
+    if (rc == AIQ_DECLINED || aiq_is_denied(rc)) {
         return aiq_ctl_no(ctl, rc, "%s%s%s", what, sep, text);
-    }
-
-    if (aiq_is_denied(rc)) {
-        return aiq_ctl_no(ctl, rc, "%s%s%s (%s)", what, sep, text,
-                          aiq_reason(rc));
     }
 
     return aiq_ctl_fault(ctl, rc, "%s%s%s (%s)", what, sep, text,
