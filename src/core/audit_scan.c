@@ -104,6 +104,9 @@ aiq_audit_scan_back(aiq_audit_reader_t *r, int64_t since_us,
     aiq_rc_t        rc;
     unsigned char  *buf;
 
+    mark->i = 0;
+    mark->off = 0;
+
     buf = malloc(AIQ_AUDIT_BLOCK + AIQ_AUDIT_OVERLAP);
     if (buf == NULL) {
         return aiq_fail(err, AIQ_E_NO_MEMORY, "no memory");
@@ -111,9 +114,6 @@ aiq_audit_scan_back(aiq_audit_reader_t *r, int64_t since_us,
 
     rc = AIQ_OK;
     found = 0;
-
-    mark->i = 0;
-    mark->off = 0;
 
     for (i = r->n; i > 0 && !found && rc == AIQ_OK; i--) {
 
