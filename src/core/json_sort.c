@@ -25,6 +25,9 @@ static int aiq_json_sort_compare(const aiq_json_tape_t *tape, uint32_t a,
 static int aiq_json_sort_compare_text(const unsigned char *a,
     const unsigned char *a_last, const unsigned char *b,
     const unsigned char *b_last);
+static void aiq_json_sort_skip(const unsigned char **pa,
+    const unsigned char *a_last, const unsigned char **pb,
+    const unsigned char *b_last);
 
 
 uint32_t
@@ -170,29 +173,21 @@ aiq_json_sort_compare(const aiq_json_tape_t *tape, uint32_t a, uint32_t b)
  */
 
 static int
-aiq_json_sort_compare_text(const unsigned char *a, const unsigned char *a_last,
-    const unsigned char *b, const unsigned char *b_last)
+aiq_json_sort_compare_text(const unsigned char *a,
+    const unsigned char *a_last, const unsigned char *b,
+    const unsigned char *b_last)
 {
-    uint32_t              x, y;
-    const unsigned char  *start;
+    uint32_t  x, y;
 
-    start = a;
+    for ( ;; ) {
 
-    /* what is equal as written is equal */
+        /* decoding is slow: not for what is equal as written */
 
-    while (a < a_last && b < b_last && *a == *b && *a != '\\') {
-        a++;
-        b++;
-    }
+        aiq_json_sort_skip(&a, a_last, &b, b_last);
 
-    /* the difference may be inside a sequence, then it is so for both */
-
-    while (a > start && a < a_last && (*a & 0xc0) == 0x80) {
-        a--;
-        b--;
-    }
-
-    while (a < a_last && b < b_last) {
+        if (a == a_last || b == b_last) {
+            return (a < a_last) - (b < b_last);
+        }
 
         x = aiq_json_code(&a, a_last);
         y = aiq_json_code(&b, b_last);
@@ -211,6 +206,51 @@ aiq_json_sort_compare_text(const unsigned char *a, const unsigned char *a_last,
 
         return (x > y) ? 1 : -1;
     }
+}
 
-    return (a < a_last) - (b < b_last);
+
+/*
+ * Over equal bytes, to where both have a character of their own.  After a
+ * high surrogate that is escaped in both, that is a low one in both, and they
+ * compare as what they are.
+ */
+
+static void
+aiq_json_sort_skip(const unsigned char **pa, const unsigned char *a_last,
+    const unsigned char **pb, const unsigned char *b_last)
+{
+    size_t                n;
+    const unsigned char  *a, *b, *start;
+
+    a = *pa;
+    b = *pb;
+    start = a;
+
+    while (a < a_last && b < b_last && *a == *b) {
+
+        n = 1;
+
+        if (*a == '\\') {
+            n = (a_last - a >= 6 && a[1] == 'u') ? 6 : 2;
+
+            if ((size_t) (a_last - a) < n || (size_t) (b_last - b) < n
+                || memcmp(a, b, n) != 0)
+            {
+                break;
+            }
+        }
+
+        a += n;
+        b += n;
+    }
+
+    /* the difference may be inside a sequence, then it is so for both */
+
+    while (a > start && a < a_last && (*a & 0xc0) == 0x80) {
+        a--;
+        b--;
+    }
+
+    *pa = a;
+    *pb = b;
 }

@@ -8,11 +8,14 @@
 
 #include <float.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "json_tape.h"
+
+
+static double aiq_json_number_exact(uint64_t m, int e);
+static double aiq_json_number_digits(char *buf, char *d, int e);
 
 
 uint32_t
@@ -240,12 +243,6 @@ aiq_json_double(const aiq_json_t *doc, uint32_t i, double *v)
 }
 
 
-/*
- * The nearest double of a number the reader accepts.  strtod() obeys the
- * locale of the process, which is not ours to know, so it never sees a
- * decimal point: 12.5e3 is handed over as 125e2.
- */
-
 double
 aiq_json_number(const unsigned char *p, size_t len)
 {
@@ -256,6 +253,10 @@ aiq_json_number(const unsigned char *p, size_t len)
     uint64_t              m;
     const unsigned char  *last;
 
+    if (len > AIQ_JSON_NUMBER_MAX) {
+        return HUGE_VAL;
+    }
+
     last = p + len;
     minus = (*p == '-');
     p += minus;
@@ -263,10 +264,6 @@ aiq_json_number(const unsigned char *p, size_t len)
     point = 0;
     d = buf;
     m = 0;
-
-    if (len > AIQ_JSON_NUMBER_MAX) {
-        return HUGE_VAL;
-    }
 
     for ( /* void */ ; p < last && *p != 'e' && *p != 'E'; p++) {
 
@@ -278,7 +275,7 @@ aiq_json_number(const unsigned char *p, size_t len)
         *d++ = (char) *p;
         frac += point;
 
-        if (d - buf <= 15) {
+        if (d - buf <= DBL_DIG) {
             m = m * 10 + (uint64_t) (*p - '0');
         }
     }
@@ -287,10 +284,11 @@ aiq_json_number(const unsigned char *p, size_t len)
 
     if (p < last) {
         p++;
+        point = *p;
 
-        /* m, e: whatever is beyond 10 ^ 9999 is infinite or zero anyway */
+        /* beyond 10 ^ 9999 all is infinite or zero, whatever the digits */
 
-        for (point = *p, p += (*p == '+' || *p == '-'); p < last; p++) {
+        for (p += (*p == '+' || *p == '-'); p < last; p++) {
             e = (e < 1000) ? e * 10 + (*p - '0') : 9999;
         }
 
@@ -299,30 +297,57 @@ aiq_json_number(const unsigned char *p, size_t len)
 
     e -= frac;
 
-#if (FLT_EVAL_METHOD == 0)
+    if (FLT_EVAL_METHOD == 0 && d - buf <= DBL_DIG && e >= -22 && e <= 22) {
+        v = aiq_json_number_exact(m, e);
 
-    /* both are exact, so one division or multiplication rounds once */
-
-    if (d - buf <= 15 && e >= -22 && e <= 22) {
-
-        static const double  power[] = {
-            1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
-            1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22
-        };
-
-        v = (double) m;
-        v = (e < 0) ? v / power[-e] : v * power[e];
-
-        return minus ? -v : v;
+    } else {
+        v = aiq_json_number_digits(buf, d, e);
     }
 
-#endif
-
-    snprintf(d, (size_t) (buf + sizeof(buf) - d), "e%d", e);
-
-    v = strtod(buf, NULL);
-
     return minus ? -v : v;
+}
+
+
+/*
+ * m has 15 digits at most, so it and the power are exact, and one operation
+ * rounds once, if doubles are computed as doubles.
+ */
+
+static double
+aiq_json_number_exact(uint64_t m, int e)
+{
+    static const double  power[] = {
+        1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
+        1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22
+    };
+
+    return (e < 0) ? (double) m / power[-e] : (double) m * power[e];
+}
+
+
+/*
+ * strtod() obeys the locale of the process, which is not ours to know, so it
+ * never sees a decimal point: 12.5e3 is handed over as 125e2.  Behind d there
+ * is room for the exponent, of less than 10 ^ 5.
+ */
+
+static double
+aiq_json_number_digits(char *buf, char *d, int e)
+{
+    int  i, n;
+
+    d[0] = 'e';
+    d[1] = (e < 0) ? '-' : '+';
+    d[7] = '\0';
+
+    n = (e < 0) ? -e : e;
+
+    for (i = 6; i > 1; i--) {
+        d[i] = (char) ('0' + n % 10);
+        n /= 10;
+    }
+
+    return strtod(buf, NULL);
 }
 
 
