@@ -668,6 +668,29 @@ sub hits {
 
 sub calls { my ($self) = @_; scalar(my @h = $self->hits('tools/call')) }
 
+# how many requests reached it, without reading what they were
+
+sub hit_count {
+    my ($self) = @_;
+    my $n = 0;
+
+    open my $f, '<:raw', $self->{hits_file} or return 0;
+    $n++ while <$f>;
+
+    return $n;
+}
+
+sub last_hit {
+    my ($self) = @_;
+    my $last;
+
+    open my $f, '<:raw', $self->{hits_file} or return;
+
+    while (my $line = <$f>) { $last = $line }
+
+    return json_value($last);
+}
+
 sub serve {
     my ($c, $file, %o) = @_;
     my $buf = '';
