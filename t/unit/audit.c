@@ -693,10 +693,80 @@ test_sync(void)
 }
 
 
+/* one handle has failed, another one does not know and goes on */
+
+static void
+test_others(void)
+{
+    char                *dir, *text, buf[8192];
+    aiq_err_t            err;
+    aiq_str_t            body, three[3];
+    aiq_audit_t         *a, *b;
+    struct stat          st;
+    aiq_audit_pos_t      pos[3];
+    aiq_audit_report_t   r;
+
+    dir = fresh();
+    a = reopen(dir);
+    b = reopen(dir);
+    body = body_event("CLOSE", buf, sizeof(buf));
+    three[0] = three[1] = three[2] = body;
+
+    put(a, body, pos, &err);
+    stat(seg(dir, 1), &st);
+
+    fault_sync = EIO;
+    put(a, body, pos, &err);
+    fault_sync = 0;
+
+    ok(put(b, body, pos, &err) == AIQ_OK && pos[0].seq == 3
+       && put(a, body, pos, &err) == AIQ_OK && pos[0].seq == 5
+       && put(b, body, pos, &err) == AIQ_OK && pos[0].seq == 6,
+       "after a failed sync the one begins a segment, the other follows");
+
+    text = slurp(seg(dir, 4), NULL);
+    ok(text != NULL && strstr(text, "\"uncertain_from\":2,"
+                              "\"uncertain_to\":2}") != NULL,
+       "what is uncertain is only what was");
+    free(text);
+
+    /* a line and a half; the other one finds the torn tail first */
+
+    fault_write = ENOSPC;
+    fault_after = (long) st.st_size * 3 / 2;
+    aiq_audit_append(a, three, 3, AIQ_AUDIT_FSYNC, BASE, crypto, pos, &err);
+    fault_write = 0;
+
+    ok(put(b, body, pos, &err) == AIQ_OK && pos[0].seq == 9
+       && put(a, body, pos, &err) == AIQ_OK && pos[0].seq == 11
+       && put(b, body, pos, &err) == AIQ_OK && pos[0].seq == 12,
+       "after a torn line both begin one");
+
+    text = slurp(seg(dir, 8), NULL);
+    ok(text != NULL && strstr(text, "\"uncertain\":false}") != NULL,
+       "the one declares what is torn");
+    free(text);
+
+    text = slurp(seg(dir, 10), NULL);
+    ok(text != NULL && strstr(text, "\"len\":0,") != NULL
+       && strstr(text, "\"uncertain_from\":7,\"uncertain_to\":7}") != NULL,
+       "the other what is uncertain");
+    free(text);
+
+    ok(verify(dir, &r) == AIQ_AUDIT_OK && r.segments == 4, "verify: OK%s",
+       r.text);
+
+    aiq_audit_close(a);
+    aiq_audit_close(b);
+    free(dir);
+}
+
+
 static void
 test_shrink(void)
 {
-    char                *dir;
+    char                *dir, *text;
+    size_t               len;
     aiq_err_t            err;
     aiq_audit_t         *log;
     struct stat          st;
@@ -730,9 +800,13 @@ test_shrink(void)
     ok(put_call(log, 2, NULL, &err) == AIQ_E_AUDIT_UNAVAILABLE,
        "renamed: %s", err.text);
 
-    spit(seg(dir, 1), "garbage\n", 8);
+    text = slurp(path(dir, "seg.1"), &len);
+    spit(seg(dir, 1), text, len);
+    free(text);
     ok(put_call(log, 2, NULL, &err) == AIQ_E_AUDIT_UNAVAILABLE,
-       "replaced: %s", err.text);
+       "replaced by a copy: %s", err.text);
+
+    spit(seg(dir, 1), "garbage\n", 8);
 
     aiq_audit_close(log);
 
@@ -851,6 +925,7 @@ main(void)
     test_limit(0, "a write that does not begin");
     test_partial();
     test_sync();
+    test_others();
     test_shrink();
     test_torn();
     test_injection();
