@@ -30,7 +30,7 @@ const aiq_ctl_cmd_t  aiq_ctl_audit_cmds[] = {
     { "verify", "DIR", 1, 1, NULL, aiq_ctl_audit_verify,
       "read the whole log and check it",
       "Checks the hash chain, the numbering, the pairing of intents and"
-      " outcomes, and\nwhat the log says of itself.  May run beside nginx.\n",
+      " outcomes, and what the log says of itself. May run beside nginx.",
       "    armoriqctl audit verify /var/lib/armoriq/audit\n",
       "    0  the log is whole\n"
       "    2  the command line is wrong\n"
@@ -46,8 +46,8 @@ const aiq_ctl_cmd_t  aiq_ctl_audit_cmds[] = {
 
     { "tail", "DIR", 1, 1, aiq_ctl_audit_tail_opts, aiq_ctl_audit_tail,
       "print the last records",
-      "One line a record; with --json the records as they are stored."
-      "  Nothing is\nverified.\n",
+      "One line a record; with --json the records as they are stored. Nothing"
+      " is verified.",
       "    armoriqctl audit tail /var/lib/armoriq/audit -n 20 --follow\n",
       NULL },
 

@@ -84,8 +84,8 @@ const aiq_ctl_cmd_t  aiq_ctl_doctor_cmds[] = {
     { NULL, "", 0, 0, aiq_ctl_doctor_opts, aiq_ctl_doctor,
       "find out what is wrong with an installation",
       "Checks the store, its permissions and rows, the keys, the audit log,"
-      " the clock and\nnginx.  Prints \"ok\", \"warn\" or \"fail\" for each,"
-      " and what to do.  Changes nothing.\n",
+      " the clock and nginx. Prints \"ok\", \"warn\" or \"fail\" for each,"
+      " and what to do. Changes nothing.",
       "    armoriqctl doctor --store /var/lib/armoriq --nginx-conf\n",
       "    0  nothing is wrong, or there are only warnings\n"
       "    1  at least one check failed\n"

@@ -94,11 +94,11 @@ const aiq_ctl_cmd_t  aiq_ctl_init_cmds[] = {
     { NULL, "", 0, 0, aiq_ctl_init_opts, aiq_ctl_init,
       "make a store, ready to use",
       "Makes the store, an org that denies what no policy allows, a key that"
-      " signs its\ntokens, a user, an agent, an audit log and an API key, which"
-      " is printed once.\nIf --user or --agent is given, the API key speaks"
-      " for that one only, otherwise\nfor any user and agent of the org.\n\n"
-      "If the store is there, the org is added to it and nothing is"
-      " replaced.  If\nsomething goes wrong, nothing is left behind.\n",
+      " signs its tokens, a user, an agent, an audit log and an API key,"
+      " which is printed once. If --user or --agent is given, the API key"
+      " speaks for that one only, otherwise for any user and agent of the"
+      " org.\n\nIf the store is there, the org is added to it and nothing is"
+      " replaced. If something goes wrong, nothing is left behind.",
       "    armoriqctl init --store /var/lib/armoriq --org acme --owner nginx\n",
       NULL },
 

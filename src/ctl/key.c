@@ -55,34 +55,34 @@ const aiq_ctl_cmd_t  aiq_ctl_key_cmds[] = {
     { "add", "", 0, 0, aiq_ctl_key_add_opts, aiq_ctl_key_add,
       "make an API key and print it once",
       "The key is printed now and never again: the store keeps only its"
-      " SHA-256.\nWithout --user and --agent it speaks for any user and agent"
-      " of the org.\n",
+      " SHA-256. Without --user and --agent it speaks for any user and agent"
+      " of the org.",
       "    armoriqctl key add --org acme --agent sysadmin --expires 7776000\n",
       NULL },
 
     { "list", "", 0, 0, aiq_ctl_key_opts, aiq_ctl_key_list,
       "list the API keys of an org",
-      "Lists the ids, never the keys.\n",
+      "Lists the ids, never the keys.",
       "    armoriqctl key list --org acme --json\n",
       NULL },
 
     { "show", "ID", 1, 1, aiq_ctl_key_opts, aiq_ctl_key_show,
       "show what is known of an API key",
-      "ID is \"key_...\", not the key.\n",
+      "ID is \"key_...\", not the key.",
       "    armoriqctl key show --org acme key_0a1b2c3d4e5f\n",
       NULL },
 
     { "remove", "ID", 1, 1, aiq_ctl_key_opts, aiq_ctl_key_remove,
       "refuse an API key from now on",
-      "The key is refused from the next request on.  The row is kept, because"
-      " the\naudit log speaks of it.\n",
+      "The key is refused from the next request on. The row is kept, because"
+      " the audit log speaks of it.",
       "    armoriqctl key remove --org acme key_0a1b2c3d4e5f\n",
       NULL },
 
     { "check", "FILE|-", 1, 1, NULL, aiq_ctl_key_check,
       "tell whose API key this is",
       "Reads a key from a file, from standard input or from the terminal and"
-      " tells\nwhose it is, or that it is not valid.\n",
+      " tells whose it is, or that it is not valid.",
       "    armoriqctl key check - < /run/secrets/armoriq-key\n",
       NULL },
 

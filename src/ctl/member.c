@@ -80,29 +80,29 @@ const aiq_ctl_cmd_t  aiq_ctl_user_cmds[] = {
 
     { "add", "ID", 1, 1, aiq_ctl_user_add_opts, aiq_ctl_member_add,
       "add a user",
-      "ID is what the application sends as user_id.  A user that was removed"
-      " is\nbrought back.\n",
+      "ID is what the application sends as user_id. A user that was removed"
+      " is brought back.",
       "    armoriqctl user add --org acme --email alice@example.com alice\n",
       NULL },
 
     { "list", "", 0, 0, aiq_ctl_member_opts, aiq_ctl_member_list,
       "list the users of an org",
-      "Lists the users that were added, also those that were removed.\n",
+      "Lists the users that were added, also those that were removed.",
       "    armoriqctl user list --org acme\n",
       NULL },
 
     { "show", "ID", 1, 1, aiq_ctl_member_opts, aiq_ctl_member_show,
       "show one user",
-      "Shows one user.\n",
+      "Shows one user.",
       "    armoriqctl user show --org acme alice\n",
       NULL },
 
     { "remove", "ID", 1, 1, aiq_ctl_member_opts, aiq_ctl_member_remove,
       "refuse a user from now on",
-      "Keys and tokens of the user are refused from the next request on."
-      "  The row is\nkept: a user who is not known is one of the application,"
-      " a user who was\nremoved is refused.  For a user who was never added,"
-      " add first.\n",
+      "Keys and tokens of the user are refused from the next request on. The"
+      " row is kept: a user who is not known is one of the application, a"
+      " user who was removed is refused. For a user who was never added, add"
+      " first.",
       "    armoriqctl user remove --org acme alice\n",
       NULL },
 
@@ -114,30 +114,30 @@ const aiq_ctl_cmd_t  aiq_ctl_agent_cmds[] = {
 
     { "add", "ID", 1, 1, aiq_ctl_member_add_opts, aiq_ctl_member_add,
       "add an agent",
-      "ID is what the application sends as agent_id.  An agent that was"
-      " removed is\nbrought back.\n",
+      "ID is what the application sends as agent_id. An agent that was"
+      " removed is brought back.",
       "    armoriqctl agent add --org acme --description \"night shift\""
       " sysadmin\n",
       NULL },
 
     { "list", "", 0, 0, aiq_ctl_member_opts, aiq_ctl_member_list,
       "list the agents of an org",
-      "Lists the agents that were added, also those that were removed.\n",
+      "Lists the agents that were added, also those that were removed.",
       "    armoriqctl agent list --org acme\n",
       NULL },
 
     { "show", "ID", 1, 1, aiq_ctl_member_opts, aiq_ctl_member_show,
       "show one agent",
-      "Shows one agent.\n",
+      "Shows one agent.",
       "    armoriqctl agent show --org acme sysadmin\n",
       NULL },
 
     { "remove", "ID", 1, 1, aiq_ctl_member_opts, aiq_ctl_member_remove,
       "refuse an agent from now on",
-      "Keys and tokens of the agent are refused from the next request on."
-      "  The row is\nkept: an agent that is not known is one of the"
-      " application, an agent that was\nremoved is refused.  For an agent that"
-      " was never added, add first.\n",
+      "Keys and tokens of the agent are refused from the next request on. The"
+      " row is kept: an agent that is not known is one of the application, an"
+      " agent that was removed is refused. For an agent that was never added,"
+      " add first.",
       "    armoriqctl agent remove --org acme sysadmin\n",
       NULL },
 
@@ -150,26 +150,26 @@ const aiq_ctl_cmd_t  aiq_ctl_mcp_cmds[] = {
     { "add", "NAME", 1, 1, aiq_ctl_member_add_opts, aiq_ctl_member_add,
       "register an MCP server",
       "NAME is the mcp of a plan's steps and of the directive armoriq_mcp"
-      " NAME.  Calls\nof servers that are not registered are refused.\n",
+      " NAME. Calls of servers that are not registered are refused.",
       "    armoriqctl mcp add --org acme infra-mcp\n",
       NULL },
 
     { "list", "", 0, 0, aiq_ctl_member_opts, aiq_ctl_member_list,
       "list the MCP servers of an org",
-      "Lists the servers that were added, also those that were removed.\n",
+      "Lists the servers that were added, also those that were removed.",
       "    armoriqctl mcp list --org acme\n",
       NULL },
 
     { "show", "NAME", 1, 1, aiq_ctl_member_opts, aiq_ctl_member_show,
       "show one MCP server",
-      "Shows one server.\n",
+      "Shows one server.",
       "    armoriqctl mcp show --org acme infra-mcp\n",
       NULL },
 
     { "remove", "NAME", 1, 1, aiq_ctl_member_opts, aiq_ctl_member_remove,
       "refuse calls of an MCP server from now on",
-      "Calls of the server are refused from the next request on.  The row is"
-      " kept,\nbecause the audit log speaks of it.\n",
+      "Calls of the server are refused from the next request on. The row is"
+      " kept, because the audit log speaks of it.",
       "    armoriqctl mcp remove --org acme infra-mcp\n",
       NULL },
 

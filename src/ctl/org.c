@@ -56,38 +56,37 @@ const aiq_ctl_cmd_t  aiq_ctl_org_cmds[] = {
     { "add", "NAME", 1, 1, aiq_ctl_org_add_opts, aiq_ctl_org_add,
       "add an org and make its issuer key",
       "An org is a tenant: its users, agents, keys, servers and policies are"
-      " its own.\n"
-      "A fresh Ed25519 key that signs its intent tokens is written to\n"
-      "DIR/keys/KID.seed.  An org that was removed is brought back with the"
-      " key that\nit had.\n",
+      " its own. A fresh Ed25519 key that signs its intent tokens is written"
+      " to DIR/keys/KID.seed. An org that was removed is brought back with"
+      " the key that it had.",
       "    armoriqctl org add acme --default deny\n",
       NULL },
 
     { "list", "", 0, 0, NULL, aiq_ctl_org_list,
       "list the orgs",
-      "Lists name, state, default verdict and signing key of every org.\n",
+      "Lists name, state, default verdict and signing key of every org.",
       "    armoriqctl org list --json\n",
       NULL },
 
     { "show", "NAME", 1, 1, NULL, aiq_ctl_org_show,
       "show one org and its issuer keys",
-      "Shows the org and the public keys that its tokens are checked with.\n",
+      "Shows the org and the public keys that its tokens are checked with.",
       "    armoriqctl org show acme\n",
       NULL },
 
     { "remove", "NAME", 1, 1, aiq_ctl_org_remove_opts, aiq_ctl_org_remove,
       "put an org out of action",
-      "From the next request on, keys and tokens of the org are refused."
-      "  Its rows\nare kept, because the audit log speaks of them.  Refused"
-      " while the org has\nactive API keys, unless --force is given.\n",
+      "From the next request on, keys and tokens of the org are refused. Its"
+      " rows are kept, because the audit log speaks of them. Refused while"
+      " the org has active API keys, unless --force is given.",
       "    armoriqctl org remove acme --force\n",
       NULL },
 
     { "rekey", "NAME", 1, 1, aiq_ctl_org_rekey_opts, aiq_ctl_org_rekey,
       "make a new issuer key and sign with it",
-      "New tokens are signed with the new key at once.  Tokens of the former"
-      " keys stay\ngood until they expire; with --retire they are refused"
-      " from now on, which is\nwhat you want if a seed was seen by others.\n",
+      "New tokens are signed with the new key at once. Tokens of the former"
+      " keys stay good until they expire; with --retire they are refused from"
+      " now on, which is what you want if a seed was seen by others.",
       "    armoriqctl org rekey acme --retire\n",
       NULL },
 

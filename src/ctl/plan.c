@@ -42,16 +42,16 @@ const aiq_ctl_cmd_t  aiq_ctl_plan_cmds[] = {
     { "hash", "FILE|-", 1, 1, NULL, aiq_ctl_plan_hash,
       "check a plan and print its hash",
       "Prints plan_hash (which is the Merkle root), the number of steps and"
-      " the leaf of\nevery step.  With --json also the proof of every step,"
-      " as it stands in\nX-CSRG-Proof.\n",
+      " the leaf of every step. With --json also the proof of every step, as"
+      " it stands in X-CSRG-Proof.",
       "    armoriqctl plan hash plan.json\n",
       NULL },
 
     { "check", "FILE|-", 1, 1, aiq_ctl_plan_check_opts, aiq_ctl_plan_check,
       "ask which step of a plan serves a call",
       "Prints the first step that matches, or the reason why none does: the"
-      " same answer\nthat nginx would give, as far as it depends on the plan"
-      " alone.\n",
+      " same answer that nginx would give, as far as it depends on the plan"
+      " alone.",
       "    armoriqctl plan check plan.json --mcp infra-mcp \\\n"
       "        --action infra.restart --params args.json\n",
       NULL },

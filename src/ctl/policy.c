@@ -45,38 +45,38 @@ const aiq_ctl_cmd_t  aiq_ctl_policy_cmds[] = {
 
     { "add", "FILE|-", 1, 1, aiq_ctl_policy_add_opts, aiq_ctl_policy_add,
       "check a policy and put it in force",
-      "Reads a JSON document; its \"name\" is the name of the policy.  A"
-      " document with\nan error is refused, and the error names the line or"
-      " the member.  The policy is\nin force with the next request, without a"
-      " reload.\n",
+      "Reads a JSON document; its \"name\" is the name of the policy. A"
+      " document with an error is refused, and the error names the line or"
+      " the member. The policy is in force with the next request, without a"
+      " reload.",
       "    armoriqctl policy add --org acme night-shift.json\n",
       NULL },
 
     { "check", "FILE|-", 1, 1, NULL, aiq_ctl_policy_check,
       "check a policy, change nothing",
       "The same check as \"policy add\", without a store: for a pipeline that"
-      " looks at\npolicies before they are merged.\n",
+      " looks at policies before they are merged.",
       "    armoriqctl policy check night-shift.json\n",
       NULL },
 
     { "list", "", 0, 0, aiq_ctl_policy_opts, aiq_ctl_policy_list,
       "list the policies of an org",
-      "Lists name, status, priority and target.  The highest priority is asked"
-      " first.\n",
+      "Lists name, status, priority and target. The highest priority is asked"
+      " first.",
       "    armoriqctl policy list --org acme\n",
       NULL },
 
     { "show", "NAME", 1, 1, aiq_ctl_policy_opts, aiq_ctl_policy_show,
       "print a policy as it was added",
-      "Prints the document.\n",
+      "Prints the document.",
       "    armoriqctl policy show --org acme night-shift > night-shift.json\n",
       NULL },
 
     { "remove", "NAME", 1, 1, aiq_ctl_policy_opts, aiq_ctl_policy_remove,
       "take a policy out of force",
       "The policy is gone with the next request; what it denied is judged by"
-      " the others\nand by the default of the org.  To keep it at hand, add"
-      " it again with\n\"status\":\"inactive\".\n",
+      " the others and by the default of the org. To keep it at hand, add it"
+      " again with \"status\":\"inactive\".",
       "    armoriqctl policy remove --org acme night-shift\n",
       NULL },
 

@@ -21,16 +21,16 @@ const aiq_ctl_cmd_t  aiq_ctl_store_cmds[] = {
     { "check", "", 0, 0, NULL, aiq_ctl_store_check,
       "read every row and check its MAC",
       "Fails if a row was changed, moved or damaged outside of armoriqctl and"
-      " nginx.\nMay run beside nginx.\n",
+      " nginx. May run beside nginx.",
       "    armoriqctl store check\n",
       NULL },
 
     { "backup", "DEST", 1, 1, NULL, aiq_ctl_store_backup,
       "write a consistent copy into a new directory",
-      "May run beside nginx.  DEST must not exist, or be empty.  The keys are"
-      " not copied,\non purpose: keep DIR/store.key and DIR/keys/ elsewhere,"
-      " and to restore put them\nbeside the copy.  Whoever has both has the"
-      " store.\n",
+      "May run beside nginx. DEST must not exist, or be empty. The keys are"
+      " not copied, on purpose: keep DIR/store.key and DIR/keys/ elsewhere,"
+      " and to restore put them beside the copy. Whoever has both has the"
+      " store.",
       "    armoriqctl store backup /var/backups/armoriq-today\n",
       NULL },
 

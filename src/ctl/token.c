@@ -90,18 +90,18 @@ const aiq_ctl_cmd_t  aiq_ctl_token_cmds[] = {
     { "issue", "", 0, 0, aiq_ctl_token_issue_opts, aiq_ctl_token_issue,
       "sign an intent token for a plan",
       "Checks the plan, the servers of its steps and the policies of the org,"
-      " signs a\ntoken and keeps the plan in the store.  The token goes to"
-      " standard output, what\nis said about it to standard error.  Both"
-      " forms have the same jti: revoking it\nrevokes both.\n",
+      " signs a token and keeps the plan in the store. The token goes to"
+      " standard output, what is said about it to standard error. Both forms"
+      " have the same jti: revoking it revokes both.",
       "    armoriqctl token issue --org acme --user alice --agent sysadmin \\\n"
       "        --plan plan.json --expires 300 > token.jws\n",
       NULL },
 
     { "inspect", "FILE|-", 1, 1, NULL, aiq_ctl_token_inspect,
       "show what a token says, without trust",
-      "Decodes a JWS or an IAP object and prints it.  Nothing is verified: use"
-      " it to find\nout what somebody sent, never to decide.  No store is"
-      " needed.\n",
+      "Decodes a JWS or an IAP object and prints it. Nothing is verified: use"
+      " it to find out what somebody sent, never to decide. No store is"
+      " needed.",
       "    armoriqctl token inspect token.jws\n",
       NULL },
 
@@ -109,14 +109,14 @@ const aiq_ctl_cmd_t  aiq_ctl_token_cmds[] = {
       aiq_ctl_token_verify,
       "verify a token as nginx would",
       "Signature by an active issuer key of the org, issuer, audience, times,"
-      "\nrevocation, user and agent.  If it is not valid the reason code is"
-      " the one in the\naudit log.\n",
+      " revocation, user and agent. If it is not valid the reason code is the"
+      " one in the audit log.",
       "    armoriqctl token verify --org acme - < token.jws\n",
       NULL },
 
     { "revoke", "JTI", 1, 1, aiq_ctl_token_revoke_opts, aiq_ctl_token_revoke,
       "refuse a token from now on",
-      "JTI is the name of the token, as in the audit log, and no secret.\n",
+      "JTI is the name of the token, as in the audit log, and no secret.",
       "    armoriqctl token revoke --org acme"
       " 5f0c4e8a2b7d4c1e9a3f6b8d0e2c4a68\n",
       NULL },
