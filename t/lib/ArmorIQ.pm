@@ -675,7 +675,7 @@ sub hit_count {
     my $n = 0;
 
     open my $f, '<:raw', $self->{hits_file} or return 0;
-    $n++ while <$f>;
+    while (defined(my $line = <$f>)) { $n++ }
 
     return $n;
 }
@@ -686,7 +686,7 @@ sub last_hit {
 
     open my $f, '<:raw', $self->{hits_file} or return;
 
-    while (my $line = <$f>) { $last = $line }
+    while (defined(my $line = <$f>)) { $last = $line }
 
     return json_value($last);
 }
