@@ -43,12 +43,18 @@ enum {
 
 static aiq_rc_t aiq_mcp_envelope(aiq_mcp_t *m, const aiq_mcp_ctx_t *x,
     uint32_t *env);
+static aiq_rc_t aiq_mcp_response(const aiq_mcp_ctx_t *x,
+    const uint32_t *env);
 static aiq_rc_t aiq_mcp_id(aiq_mcp_t *m, const aiq_mcp_ctx_t *x, uint32_t id);
 static aiq_rc_t aiq_mcp_method(aiq_mcp_t *m, const aiq_mcp_ctx_t *x,
     uint32_t i);
 static aiq_rc_t aiq_mcp_params(aiq_mcp_t *m, const aiq_mcp_ctx_t *x,
     uint32_t i);
+static aiq_rc_t aiq_mcp_call(aiq_mcp_t *m, const aiq_mcp_ctx_t *x,
+    const uint32_t *values);
 static aiq_rc_t aiq_mcp_revision(aiq_mcp_t *m, const aiq_mcp_ctx_t *x);
+static aiq_rc_t aiq_mcp_meta_revision(const aiq_mcp_t *m,
+    const aiq_mcp_ctx_t *x, const aiq_mcp_revision_t **r);
 static const aiq_mcp_revision_t *aiq_mcp_known_revision(aiq_str_t s);
 static aiq_rc_t aiq_mcp_mirror(const aiq_mcp_t *m, const aiq_mcp_ctx_t *x);
 static int aiq_mcp_mirror_name(aiq_str_t header, aiq_str_t tool);
@@ -193,7 +199,7 @@ aiq_mcp_envelope(aiq_mcp_t *m, const aiq_mcp_ctx_t *x, uint32_t *env)
 {
     int       type;
     aiq_rc_t  rc;
-    uint32_t  id, result, error;
+    uint32_t  id;
 
     type = aiq_json_type(x->doc, 0);
 
@@ -224,12 +230,11 @@ aiq_mcp_envelope(aiq_mcp_t *m, const aiq_mcp_ctx_t *x, uint32_t *env)
         return aiq_fail(x->err, AIQ_D_RPC_INVALID, "jsonrpc is not \"2.0\"");
     }
 
-    result = env[AIQ_RPC_RESULT];
-    error = env[AIQ_RPC_ERROR];
-
     if (env[AIQ_RPC_METHOD] != AIQ_JSON_NONE) {
 
-        if (result != AIQ_JSON_NONE || error != AIQ_JSON_NONE) {
+        if (env[AIQ_RPC_RESULT] != AIQ_JSON_NONE
+            || env[AIQ_RPC_ERROR] != AIQ_JSON_NONE)
+        {
             return aiq_fail(x->err, AIQ_D_RPC_INVALID,
                             "a request that is a response as well");
         }
@@ -239,13 +244,27 @@ aiq_mcp_envelope(aiq_mcp_t *m, const aiq_mcp_ctx_t *x, uint32_t *env)
         return AIQ_OK;
     }
 
+    return aiq_mcp_response(x, env);
+}
+
+
+static aiq_rc_t
+aiq_mcp_response(const aiq_mcp_ctx_t *x, const uint32_t *env)
+{
+    uint32_t  result, error;
+
+    result = env[AIQ_RPC_RESULT];
+    error = env[AIQ_RPC_ERROR];
+
     if ((result == AIQ_JSON_NONE) == (error == AIQ_JSON_NONE)) {
         return aiq_fail(x->err, AIQ_D_RPC_INVALID,
                         result == AIQ_JSON_NONE ? "no method"
                                                 : "both result and error");
     }
 
-    if (id == AIQ_JSON_NONE || env[AIQ_RPC_PARAMS] != AIQ_JSON_NONE) {
+    if (env[AIQ_RPC_ID] == AIQ_JSON_NONE
+        || env[AIQ_RPC_PARAMS] != AIQ_JSON_NONE)
+    {
         return aiq_fail(x->err, AIQ_D_RPC_INVALID,
                         "a response without id, or with params");
     }
@@ -328,7 +347,7 @@ static aiq_rc_t
 aiq_mcp_params(aiq_mcp_t *m, const aiq_mcp_ctx_t *x, uint32_t i)
 {
     aiq_rc_t  rc;
-    uint32_t  name, values[AIQ_MCP_MEMBERS];
+    uint32_t  values[AIQ_MCP_MEMBERS];
 
     if (i == AIQ_JSON_NONE && m->cls != AIQ_MCP_CALL) {
         return AIQ_OK;
@@ -356,9 +375,17 @@ aiq_mcp_params(aiq_mcp_t *m, const aiq_mcp_ctx_t *x, uint32_t i)
                         "params._meta is not an object");
     }
 
-    if (m->cls != AIQ_MCP_CALL) {
-        return AIQ_OK;
-    }
+    return (m->cls == AIQ_MCP_CALL) ? aiq_mcp_call(m, x, values) : AIQ_OK;
+}
+
+
+/* which tool, with what */
+
+static aiq_rc_t
+aiq_mcp_call(aiq_mcp_t *m, const aiq_mcp_ctx_t *x, const uint32_t *values)
+{
+    aiq_rc_t  rc;
+    uint32_t  name;
 
     name = values[AIQ_CALL_NAME];
 
@@ -407,12 +434,10 @@ static aiq_rc_t
 aiq_mcp_revision(aiq_mcp_t *m, const aiq_mcp_ctx_t *x)
 {
     aiq_rc_t                   rc;
-    uint32_t                   values[AIQ_MCP_MEMBERS];
     aiq_str_t                  text;
     const aiq_mcp_revision_t  *header, *meta;
 
     header = NULL;
-    meta = NULL;
 
     if (x->headers->protocol.data != NULL) {
 
@@ -426,36 +451,9 @@ aiq_mcp_revision(aiq_mcp_t *m, const aiq_mcp_ctx_t *x)
         }
     }
 
-    if (m->meta != AIQ_JSON_NONE) {
-
-        rc = aiq_mcp_members(x, m->meta, &aiq_meta_shape, values);
-        if (rc != AIQ_OK) {
-            return rc;
-        }
-
-        if (values[AIQ_META_VERSION] != AIQ_JSON_NONE) {
-
-            rc = aiq_json_string(x->doc, values[AIQ_META_VERSION], x->mem,
-                                 &text);
-
-            if (rc == AIQ_DECLINED) {
-                return aiq_fail(x->err, AIQ_D_RPC_INVALID,
-                                "the protocol version of params._meta is not "
-                                "a string");
-            }
-
-            if (rc != AIQ_OK) {
-                return rc;
-            }
-
-            meta = aiq_mcp_known_revision(text);
-
-            if (meta == NULL) {
-                return aiq_fail(x->err, AIQ_D_PROTOCOL_VERSION,
-                                "protocol version of params._meta: \"%.*s\"",
-                                aiq_mcp_shown(text));
-            }
-        }
+    rc = aiq_mcp_meta_revision(m, x, &meta);
+    if (rc != AIQ_OK) {
+        return rc;
     }
 
     if (meta != NULL && meta != header && (header != NULL || meta->modern)) {
@@ -483,6 +481,52 @@ aiq_mcp_revision(aiq_mcp_t *m, const aiq_mcp_ctx_t *x)
     if (meta == NULL && (!m->notification || m->cls == AIQ_MCP_CALL)) {
         return aiq_fail(x->err, AIQ_D_RPC_INVALID,
                         "params._meta has no protocol version");
+    }
+
+    return AIQ_OK;
+}
+
+
+/* *r is NULL if _meta does not say */
+
+static aiq_rc_t
+aiq_mcp_meta_revision(const aiq_mcp_t *m, const aiq_mcp_ctx_t *x,
+    const aiq_mcp_revision_t **r)
+{
+    aiq_rc_t   rc;
+    uint32_t   values[AIQ_MCP_MEMBERS];
+    aiq_str_t  text;
+
+    *r = NULL;
+
+    if (m->meta == AIQ_JSON_NONE) {
+        return AIQ_OK;
+    }
+
+    rc = aiq_mcp_members(x, m->meta, &aiq_meta_shape, values);
+
+    if (rc != AIQ_OK || values[AIQ_META_VERSION] == AIQ_JSON_NONE) {
+        return rc;
+    }
+
+    rc = aiq_json_string(x->doc, values[AIQ_META_VERSION], x->mem, &text);
+
+    if (rc == AIQ_DECLINED) {
+        return aiq_fail(x->err, AIQ_D_RPC_INVALID,
+                        "the protocol version of params._meta is not a "
+                        "string");
+    }
+
+    if (rc != AIQ_OK) {
+        return rc;
+    }
+
+    *r = aiq_mcp_known_revision(text);
+
+    if (*r == NULL) {
+        return aiq_fail(x->err, AIQ_D_PROTOCOL_VERSION,
+                        "protocol version of params._meta: \"%.*s\"",
+                        aiq_mcp_shown(text));
     }
 
     return AIQ_OK;
