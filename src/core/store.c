@@ -11,11 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "store_internal.h"
 
 
+static aiq_rc_t aiq_store_page(aiq_store_t *store, aiq_err_t *err);
 static aiq_rc_t aiq_store_files(aiq_store_t *store, unsigned flags,
     aiq_err_t *err);
 static aiq_rc_t aiq_store_key(aiq_store_t *store, unsigned flags,
@@ -55,7 +57,15 @@ aiq_store_open(aiq_store_t **out, const char *dir, unsigned flags,
     store->pid = getpid();
     store->writes = (flags & AIQ_STORE_WRITE) != 0;
 
+    rc = aiq_store_page(store, err);
+
+    if (rc != AIQ_OK) {
+        free(store);
+        return rc;
+    }
+
     if (pthread_mutex_init(&store->lock, NULL) != 0) {
+        (void) munmap(store->page, sizeof(aiq_store_page_t));
         free(store);
         return aiq_fail(err, AIQ_E_INTERNAL, "pthread_mutex_init() failed");
     }
@@ -76,6 +86,32 @@ aiq_store_open(aiq_store_t **out, const char *dir, unsigned flags,
     }
 
     *out = store;
+
+    return AIQ_OK;
+}
+
+
+static aiq_rc_t
+aiq_store_page(aiq_store_t *store, aiq_err_t *err)
+{
+    void  *p;
+
+    p = mmap(NULL, sizeof(aiq_store_page_t), PROT_READ|PROT_WRITE,
+             MAP_PRIVATE|MAP_ANONYMOUS, -1, 0);
+
+    if (p == MAP_FAILED) {
+        return aiq_fail(err, AIQ_E_NO_MEMORY, "no memory");
+    }
+
+    /* kernels before 4.14 cannot wipe: then the pid is asked for instead */
+
+    store->wiped = (madvise(p, sizeof(aiq_store_page_t), MADV_WIPEONFORK)
+                    == 0);
+
+    (void) madvise(p, sizeof(aiq_store_page_t), MADV_DONTDUMP);
+
+    store->page = p;
+    store->page->here = 1;
 
     return AIQ_OK;
 }
@@ -165,7 +201,7 @@ aiq_store_key(aiq_store_t *store, unsigned flags, int have_data,
         return rc;
     }
 
-    rc = aiq_store_secret_read(path, store->key, err);
+    rc = aiq_store_secret_read(path, store->page->key, err);
 
     if (rc != AIQ_DECLINED) {
         return rc;
@@ -179,13 +215,13 @@ aiq_store_key(aiq_store_t *store, unsigned flags, int have_data,
                         "the keys", path);
     }
 
-    rc = aiq_random(store->key, AIQ_KEY_LEN);
+    rc = aiq_random(store->page->key, AIQ_KEY_LEN);
 
     if (rc != AIQ_OK) {
         return aiq_fail(err, rc, "no random bytes");
     }
 
-    rc = aiq_store_secret_write(store->dir, path, store->key, err);
+    rc = aiq_store_secret_write(store->dir, path, store->page->key, err);
 
     if (rc != AIQ_DECLINED) {
         return rc;
@@ -193,7 +229,7 @@ aiq_store_key(aiq_store_t *store, unsigned flags, int have_data,
 
     /* somebody else was faster */
 
-    rc = aiq_store_secret_read(path, store->key, err);
+    rc = aiq_store_secret_read(path, store->page->key, err);
 
     if (rc == AIQ_DECLINED) {
         rc = aiq_fail(err, AIQ_E_STORE_UNAVAILABLE, "\"%s\" is gone again",
@@ -483,7 +519,9 @@ aiq_store_close(aiq_store_t *store)
         (void) pthread_mutex_destroy(&store->lock);
     }
 
-    aiq_wipe(store->key, AIQ_KEY_LEN);
+    aiq_wipe(store->page, sizeof(aiq_store_page_t));
+
+    (void) munmap(store->page, sizeof(aiq_store_page_t));
 
     free(store);
 }

@@ -58,7 +58,7 @@ static const aiq_store_kind_t  aiq_store_kinds[] = {
 aiq_rc_t
 aiq_store_here(const aiq_store_t *store, aiq_err_t *err)
 {
-    if (store->pid == getpid()) {
+    if (store->page->here && (store->wiped || store->pid == getpid())) {
         return AIQ_OK;
     }
 
@@ -156,7 +156,7 @@ aiq_store_mac(aiq_store_txn_t *txn, const MDB_val *key, aiq_str_t payload,
     parts[1].len = key->mv_size;
     parts[2] = payload;
 
-    secret.data = txn->store->key;
+    secret.data = txn->store->page->key;
     secret.len = AIQ_KEY_LEN;
 
     return aiq_hmac(txn->crypto, secret, parts, 3, mac);

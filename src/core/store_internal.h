@@ -37,11 +37,23 @@ struct aiq_store_txn_s {
     unsigned                  failed:1;     /* must not be committed */
 };
 
+/*
+ * In a page of its own, which the kernel wipes in a child and leaves out of
+ * core dumps.
+ */
+
+typedef struct {
+    unsigned                  here;         /* 0 in a child */
+    unsigned char             key[AIQ_KEY_LEN];
+} aiq_store_page_t;
+
 struct aiq_store_s {
     MDB_env                  *env;
     MDB_dbi                   dbi;
     pid_t                     pid;          /* of the process that opened */
+    aiq_store_page_t         *page;
     unsigned                  writes:1;
+    unsigned                  wiped:1;      /* the kernel can do that */
 
     /*
      * Guards read.active, others, writing and writer: with them the right to
@@ -61,7 +73,6 @@ struct aiq_store_s {
     aiq_store_txn_t           read;         /* its txn is kept, reset */
     aiq_store_txn_t           write;        /* of who has LMDB's lock */
 
-    unsigned char             key[AIQ_KEY_LEN];
     char                      dir[];
 };
 
@@ -71,7 +82,11 @@ typedef struct {
 } aiq_store_key_t;
 
 
-/* AIQ_E_STORE_UNAVAILABLE in another process than the one that opened */
+/*
+ * AIQ_E_STORE_UNAVAILABLE in another process than the one that opened.  It
+ * is asked twice a decision, so where the kernel wipes the page that answers
+ * without a system call.
+ */
 
 aiq_rc_t aiq_store_here(const aiq_store_t *store, aiq_err_t *err);
 

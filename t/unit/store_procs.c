@@ -8,7 +8,9 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/prctl.h>
 
+#include "store_internal.h"
 #include "store_test.h"
 
 
@@ -120,6 +122,10 @@ take_slots(const char *dir, int fd)
     MDB_env  *env;
     MDB_txn  *txn;
 
+    /* not longer than the test, should that give up */
+
+    (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+
     n = (mdb_env_create(&env) == 0
          && mdb_env_set_mapsize(env, AIQ_STORE_MAPSIZE) == 0
          && mdb_env_open(env, dir, MDB_NOTLS|MDB_RDONLY, 0640) == 0);
@@ -171,6 +177,28 @@ test_readers(void)
     ok(read(fd[0], &n, 1) == 1 && n == 1, "all reader slots are taken");
     ok(get(store, "a", AIQ_STORE_USER, "u", "one") == AIQ_OK,
        "who has one keeps it");
+
+    /* without the transaction that is kept, there is one slot for two */
+
+    mdb_txn_abort(store->read.txn);
+    store->read.txn = NULL;
+
+    fflush(stdout);
+    other = fork();
+
+    if (other == 0) {
+        take_slots(dir, fd[1]);
+    }
+
+    n = 0;
+    ok(read(fd[0], &n, 1) == 1 && n == 1, "the last one as well");
+    ok(aiq_store_read(store, &txn, crypto, &err) == AIQ_E_STORE_UNAVAILABLE,
+       "no slot, no read: %s", err.text);
+
+    kill(other, SIGKILL);
+    ok(waitpid(other, &status, 0) == other, "its owner dies");
+    ok(get(store, "a", AIQ_STORE_USER, "u", "one") == AIQ_OK,
+       "the next read takes it from him");
     aiq_store_close(store);
 
     ok(aiq_store_open(&store, dir, 0, &err) == AIQ_OK,
