@@ -181,7 +181,8 @@ typedef struct {
                                          through by dry_run), no outcome */
     uint64_t            segments;
     uint64_t            warnings;     /* clock regressions */
-    uint64_t            seq;          /* of the last record, or where it broke */
+    uint64_t            seq;          /* of the last record, or where it
+                                         broke */
     aiq_hash_t          root;         /* RFC 6962 over all leaves */
     aiq_hash_t          tail;         /* leaf of the last record */
     char                text[AIQ_ERR_TEXT];   /* what is wrong, and where */

@@ -82,7 +82,8 @@ test_records(void)
     ok(body_intent(&r, buf, sizeof(buf)).len == 0, "a short rid fails");
 
     r.rid = str("0000000000000000000000000000000G");
-    ok(body_intent(&r, buf, sizeof(buf)).len == 0, "a rid that is no hex fails");
+    ok(body_intent(&r, buf, sizeof(buf)).len == 0,
+       "a rid that is no hex fails");
 
     memset(&o, 0, sizeof(o));
     o.rid = str(rid(1));
