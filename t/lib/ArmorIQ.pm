@@ -936,8 +936,12 @@ sub http_parse {
         my $e = ref $value->{error} eq 'HASH' ? $value->{error} : {};
         my $data = ref $e->{data} eq 'HASH' ? $e->{data} : {};
 
-        ($why) = grep { defined && !ref } $data->{reason}, $value->{reason},
-                                          $value->{error_code}, '';
+        # a copy: grep makes members of the elements it is given
+
+        my @found = ($data->{reason}, $value->{reason},
+                     $value->{error_code}, '');
+
+        ($why) = grep { defined && !ref } @found;
     }
 
     return { status => $status || 0, reason => $reason, headers => \%h,
