@@ -9,6 +9,7 @@
 
 
 #include "ngx_armoriq_bridge.h"
+#include "b64.h"
 
 
 static ngx_int_t ngx_armoriq_invoke_enforced(ngx_http_request_t *r,
@@ -17,6 +18,8 @@ static ngx_armoriq_mcp_t *ngx_armoriq_invoke_server(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx);
 static ngx_int_t ngx_armoriq_invoke_compose(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx, ngx_armoriq_bridge_t *b);
+static ngx_int_t ngx_armoriq_invoke_name(ngx_http_request_t *r,
+    aiq_str_t tool, ngx_str_t *value);
 static ngx_int_t ngx_armoriq_invoke_identity(ngx_armoriq_worker_t *w,
     ngx_armoriq_ctx_t *ctx, ngx_armoriq_bridge_t *b);
 
@@ -145,8 +148,9 @@ ngx_armoriq_invoke_compose(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
         return NGX_ERROR;
     }
 
-    b->tool.len = v.tool.len;
-    b->tool.data = ngx_pnalloc(r->pool, v.tool.len + 1);
+    if (ngx_armoriq_invoke_name(r, v.tool, &b->tool) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     /* the arguments as they are, a name, and some fixed text */
 
@@ -155,12 +159,9 @@ ngx_armoriq_invoke_compose(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
 
     p = ngx_pnalloc(r->pool, size);
 
-    if (p == NULL || b->tool.data == NULL) {
+    if (p == NULL) {
         return NGX_ERROR;
     }
-
-    ngx_memcpy(b->tool.data, v.tool.data, v.tool.len);
-    b->tool.data[v.tool.len] = '\0';
 
     modern.data = b->mcp->protocol.data;
     modern.len = b->mcp->modern ? b->mcp->protocol.len : 0;
@@ -179,6 +180,49 @@ ngx_armoriq_invoke_compose(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
     b->call.len = aiq_out_done(&out).len;
 
     return ngx_armoriq_invoke_identity(w, ctx, b);
+}
+
+
+/*
+ * The name as a value of Mcp-Name: what is not visible ASCII is encoded (MCP
+ * 2026-07-28, basic/transports).
+ */
+
+static ngx_int_t
+ngx_armoriq_invoke_name(ngx_http_request_t *r, aiq_str_t tool,
+    ngx_str_t *value)
+{
+    size_t     size;
+    u_char    *p;
+    aiq_out_t  out;
+
+    size = sizeof("=?base64?" "?=") + (tool.len + 2) / 3 * 4;
+
+    p = ngx_pnalloc(r->pool, size);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    aiq_out_init(&out, p, size);
+
+    if (aiq_mcp_tool_ok(tool)) {
+        aiq_out_mem(&out, tool.data, tool.len);
+
+    } else {
+
+        /* "??=" is a trigraph */
+
+        aiq_out_str(&out, "=?base64?");
+        aiq_b64_encode(&out, tool.data, tool.len);
+        aiq_out_str(&out, "?=");
+    }
+
+    aiq_out_char(&out, '\0');
+
+    value->data = p;
+    value->len = aiq_out_done(&out).len - 1;
+
+    return out.failed ? NGX_ERROR : NGX_OK;
 }
 
 
