@@ -7,6 +7,7 @@
 #include <jansson.h>
 #include <openssl/bn.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
 
 #include "tap.h"
 #include "crypto.h"
@@ -37,6 +38,8 @@ static void add(curve_t *cv, BIGNUM *x, BIGNUM *y, const BIGNUM *x2,
     const BIGNUM *y2);
 static void test_field(void);
 static void test_malleable(aiq_crypto_t *c);
+static void test_small_r(aiq_crypto_t *c);
+static void sha512(unsigned char out[64], const aiq_str_t *parts, unsigned n);
 static void test_wycheproof(aiq_crypto_t *c);
 static size_t unhex(const char *s, unsigned char *out, size_t max);
 static aiq_str_t str(const unsigned char *p, size_t len);
@@ -524,6 +527,83 @@ test_malleable(aiq_crypto_t *c)
 
 
 static void
+sha512(unsigned char out[64], const aiq_str_t *parts, unsigned n)
+{
+    unsigned     i;
+    EVP_MD_CTX  *ctx;
+
+    ctx = EVP_MD_CTX_new();
+    EVP_DigestInit_ex(ctx, EVP_sha512(), NULL);
+
+    for (i = 0; i < n; i++) {
+        EVP_DigestUpdate(ctx, parts[i].data, parts[i].len);
+    }
+
+    EVP_DigestFinal_ex(ctx, out, NULL);
+    EVP_MD_CTX_free(ctx);
+}
+
+
+/*
+ * Who has the key can sign with R = 0: s = H(R, A, M) a.  The equation holds
+ * and libcrypto takes it, so only our list can refuse it.
+ */
+
+static void
+test_small_r(aiq_crypto_t *c)
+{
+    int             rc;
+    BIGNUM         *a, *h, *order;
+    BN_CTX         *ctx;
+    EVP_PKEY       *key;
+    EVP_MD_CTX     *md;
+    aiq_str_t       parts[3], msg;
+    unsigned char   seed[32], pub[32], sig[64], hash[64];
+
+    msg = aiq_cstr("m");
+    memset(seed, 7, 32);
+    aiq_ed25519_public(c, seed, pub);
+
+    parts[0] = str(seed, 32);
+    sha512(hash, parts, 1);
+    hash[0] &= 0xf8;
+    hash[31] = (unsigned char) ((hash[31] & 0x7f) | 0x40);
+    a = BN_lebin2bn(hash, 32, NULL);
+
+    memset(sig, 0, 64);
+    sig[0] = 1;
+    parts[0] = str(sig, 32);
+    parts[1] = str(pub, 32);
+    parts[2] = msg;
+    sha512(hash, parts, 3);
+    h = BN_lebin2bn(hash, 64, NULL);
+
+    order = NULL;
+    ctx = BN_CTX_new();
+    BN_hex2bn(&order, "10000000000000000000000000000000"
+                      "14def9dea2f79cd65812631a5cf5d3ed");
+    BN_mod_mul(h, h, a, order, ctx);
+    BN_bn2lebinpad(h, sig + 32, 32);
+
+    key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, pub, 32);
+    md = EVP_MD_CTX_new();
+    EVP_DigestVerifyInit(md, NULL, NULL, NULL, key);
+    rc = EVP_DigestVerify(md, sig, 64, msg.data, msg.len);
+
+    ok(rc == 1, "libcrypto takes a signature with R = 0");
+    ok(aiq_ed25519_verify(c, pub, msg, str(sig, 64))
+       == AIQ_D_TOKEN_SIGNATURE, "and we do not");
+
+    EVP_MD_CTX_free(md);
+    EVP_PKEY_free(key);
+    BN_CTX_free(ctx);
+    BN_free(order);
+    BN_free(h);
+    BN_free(a);
+}
+
+
+static void
 test_wycheproof(aiq_crypto_t *c)
 {
     int             good, want, right, total, valid;
@@ -602,6 +682,7 @@ main(void)
     test_points(c);
     test_field();
     test_malleable(c);
+    test_small_r(c);
     test_wycheproof(c);
 
     aiq_crypto_free(c);

@@ -550,6 +550,15 @@ test_pack(void)
 
     ok(bad == 0 && changed > 100, "any bit changed: %d refused", changed);
 
+    /* a flag of another version; the flags of step 0 follow the root */
+
+    buf[44] |= 0x08;
+    ok(aiq_plan_unpack(&back, s, &mem) == AIQ_E_STORE_CORRUPT,
+       "a flag that is not known");
+    buf[44] &= 0xf7;
+    ok(aiq_plan_unpack(&back, s, &mem) == AIQ_OK, "without it");
+    mem.pos = pos;
+
     /* a count that would take all the memory there is */
 
     memset(buf + 8, 0xff, 4);

@@ -205,6 +205,22 @@ test_proof_text(void)
                              c, &mem, &err) == AIQ_D_PROOF_INVALID,
        "the last leaf is not a step");
 
+    /* more nodes than there is room for */
+
+    p = malloc(200 * (strlen(text) + 1) + 2);
+    strcpy(p, "[");
+
+    for (i = 0; i < 100; i++) {
+        sprintf(p + strlen(p), "%s{\"position\":\"right\","
+                "\"sibling_hash\":\"%s\"}", i ? "," : "", hex);
+    }
+
+    strcat(p, "]");
+    ok(aiq_plan_proof_verify(aiq_cstr(p), 0, 1, plan.leaves[0], plan.root, c,
+                             &mem, &err) == AIQ_D_PROOF_INVALID,
+       "a hundred nodes");
+    free(p);
+
     p = malloc(AIQ_PROOF_MAX * 256 + 2);
     memset(p, ' ', AIQ_PROOF_MAX * 256 + 1);
     snprintf(text, sizeof(text),
