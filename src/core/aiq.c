@@ -317,7 +317,7 @@ aiq_out_json(aiq_out_t *out, aiq_str_t s)
             aiq_out_char(out, '\\');
             aiq_out_char(out, *p);
 
-        } else if (*p >= 0x80) {
+        } else if (*p >= 0x80 || *p == '\0') {
             aiq_out_str(out, "\\ufffd");
 
         } else {

@@ -247,8 +247,9 @@ void aiq_out_int(aiq_out_t *out, int64_t v);
 void aiq_out_hex(aiq_out_t *out, const unsigned char *p, size_t len);
 
 /*
- * A JSON string with its quotes.  Bytes that are not valid UTF-8 become
- * U+FFFD and controls are escaped, so that no input can end a record.
+ * A JSON string with its quotes.  Bytes that are not valid UTF-8, and NUL,
+ * become U+FFFD and controls are escaped: no input can end a record, and our
+ * own reader takes what is written.
  */
 
 void aiq_out_json(aiq_out_t *out, aiq_str_t s);
