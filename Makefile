@@ -17,6 +17,7 @@ CORE_HDR := $(wildcard src/core/*.h)
 CTL_SRC  := $(wildcard src/ctl/*.c)
 CTL_HDR  := $(wildcard src/ctl/*.h)
 UNIT_SRC := $(wildcard t/unit/*.c)
+UNIT_HDR := $(wildcard t/unit/*.h)
 FUZZ_SRC := $(wildcard t/fuzz/*.c)
 
 CORE_OBJ := $(CORE_SRC:src/core/%.c=$(BUILD)/core/%.o)
@@ -53,8 +54,10 @@ FUZZ_TIME ?= 60
 fuzz:
 	$(MAKE) BUILD=$(BUILD)/fz CC=clang CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined" fuzz-bin
 	for f in $(FUZZ_SRC:t/fuzz/%.c=%); do \
+	    mkdir -p $(BUILD)/fz/corpus/$$f; \
 	    $(BUILD)/fz/fuzz/$$f -max_total_time=$(FUZZ_TIME) \
-	        -artifact_prefix=$(BUILD)/fz/ t/fuzz/corpus/$$f || exit 1; \
+	        -artifact_prefix=$(BUILD)/fz/ $(BUILD)/fz/corpus/$$f \
+	        t/fuzz/corpus/$$f || exit 1; \
 	done
 
 fuzz-bin: $(FUZZ_BIN)
@@ -83,12 +86,12 @@ $(BUILD)/ctl/%.o: src/ctl/%.c $(CTL_HDR) $(CORE_HDR)
 $(BUILD)/armoriqctl: $(CTL_OBJ) $(BUILD)/libarmoriq.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-$(BUILD)/unit/%: t/unit/%.c t/unit/tap.h $(BUILD)/libarmoriq.a
+$(BUILD)/unit/%: t/unit/%.c $(UNIT_HDR) $(BUILD)/libarmoriq.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WARN) $(INC) -It/unit -o $@ $< \
 	    $(BUILD)/libarmoriq.a $(LDFLAGS) $(LIBS)
 
-$(BUILD)/fuzz/%: t/fuzz/%.c $(BUILD)/libarmoriq.a
+$(BUILD)/fuzz/%: t/fuzz/%.c $(UNIT_HDR) $(BUILD)/libarmoriq.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WARN) $(INC) -fsanitize=fuzzer -o $@ $< \
 	    $(BUILD)/libarmoriq.a $(LDFLAGS) $(LIBS)
