@@ -163,6 +163,12 @@ subtest 'every command explains itself' => sub {
     {
         ok($seen{$_}, "there is $_");
     }
+
+    my $doc = slurp("$top/docs/armoriqctl.md");
+
+    for (sort keys %seen) {
+        ok($doc =~ /\b$_\b/, "docs/armoriqctl.md has $_");
+    }
 };
 
 no_run([], 2, qr/--help/, 'no command');
