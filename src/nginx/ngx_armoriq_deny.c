@@ -135,8 +135,7 @@ ngx_armoriq_refuse(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx, char *wall,
         w = ngx_armoriq_get_worker(r);
 
         if (w) {
-            w->rid[1]++;
-            ngx_hex_dump(ctx->rid, (u_char *) w->rid, 2 * sizeof(uint64_t));
+            ngx_armoriq_new_rid(w, ctx->rid);
         }
 
         ctx->permit = 0;

@@ -22,7 +22,6 @@ static ngx_int_t ngx_armoriq_keep(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx);
 static void ngx_armoriq_fault(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
     aiq_rc_t rc);
-static void ngx_armoriq_new_rid(ngx_armoriq_worker_t *w, u_char *rid);
 
 
 /* NGX_OK, or the reason is in ctx->d and the answer must be a denial */
@@ -361,12 +360,10 @@ ngx_armoriq_fault(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx, aiq_rc_t rc)
 
 /* 128 bits: 64 random ones of the worker, and a counter */
 
-static void
+void
 ngx_armoriq_new_rid(ngx_armoriq_worker_t *w, u_char *rid)
 {
-    w->rid[1]++;
-
-    ngx_hex_dump(rid, (u_char *) w->rid, 2 * sizeof(uint64_t));
+    (void) ngx_sprintf(rid, "%016xL%016xL", w->rid[0], ++w->rid[1]);
 }
 
 
