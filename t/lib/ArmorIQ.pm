@@ -748,19 +748,21 @@ sub serve {
         $buf = $rest;
 
         my $req = { method => $method, uri => $uri, headers => \%h,
-                    body => $body, json => json_value($body) };
+                    body => $body, json => scalar json_value($body) };
 
         record($file, $req);
         sleep $o{slow} if $o{slow};
 
         my $answer = $o{answer} && $o{answer}->($req) || reply($req, %o);
         my ($status, $headers, $text) = @$answer;
+        my $close = ($h{connection} || '') =~ /close/i;
 
         print $c "HTTP/1.1 $status X\r\n$headers"
+            . ($close ? "Connection: close\r\n" : '')
             . 'Content-Length: ' . length($text) . "\r\n\r\n$text"
             or return;
 
-        return if ($h{connection} || '') =~ /close/i;
+        return if $close;
     }
 }
 
