@@ -176,6 +176,16 @@ aiq_decide_transport(aiq_decision_t *d, const aiq_request_t *in)
                         in->http.data ? (const char *) in->http.data : "");
     }
 
+    if (in->version != 1000 && in->version != 1001 && in->version != 2000
+        && in->version != 3000)
+    {
+        /* nginx passes on what calls itself HTTP/1.2 */
+
+        return aiq_fail(&d->err, AIQ_D_PROTOCOL_VERSION,
+                        "HTTP version %u.%u", in->version / 1000,
+                        in->version % 1000);
+    }
+
     if (in->duplicate) {
         return aiq_fail(&d->err, AIQ_D_HEADER_DUPLICATE,
                         "a header that decides was sent more than once");

@@ -113,6 +113,7 @@ typedef struct {
 
     int                       invoke;       /* POST /invoke */
     aiq_str_t                 http;         /* HTTP method */
+    unsigned                  version;      /* 1000 * major + minor */
     aiq_str_t                 content_type;
     aiq_str_t                 content_encoding;
     aiq_str_t                 upgrade;

@@ -100,12 +100,19 @@ ngx_armoriq_body_take(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
     for ( /* void */ ; cl; cl = cl->next) {
         b = cl->buf;
 
+        if (ngx_buf_size(b) == 0) {
+
+            /* the end of a chunked body is one of its own */
+
+            continue;
+        }
+
         if (ngx_buf_in_memory(b)) {
             p = ngx_cpymem(p, b->pos, b->last - b->pos);
             continue;
         }
 
-        if (file) {
+        if (file || !b->in_file) {
             handler(r, AIQ_E_INTERNAL);
             return;
         }

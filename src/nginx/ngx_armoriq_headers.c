@@ -86,6 +86,7 @@ ngx_armoriq_headers_read(ngx_http_request_t *r, aiq_request_t *in)
     }
 
     in->http = ngx_armoriq_str(r->method_name);
+    in->version = (unsigned) r->http_version;
     in->has_body = r->headers_in.content_length_n > 0
                    || r->headers_in.chunked;
     in->query_token = ngx_armoriq_headers_query(r);
