@@ -606,13 +606,16 @@ sub audit_records {
 
 # Every request is recorded before it is answered.  sse => 1: answers are
 # event streams; session => 1: it gives out a session id and wants it back;
-# answer => sub ($request): [status, headers, body] or undef; slow => seconds.
+# answer => sub ($request): [status, headers, body] or undef; slow => seconds;
+# port => N instead of a free one.
 
 sub upstream {
     my ($self, %o) = @_;
 
-    my $sock = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 128,
-                                     ReuseAddr => 1) or die "listen: $!";
+    my $sock = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
+                                     LocalPort => $o{port} || 0,
+                                     Listen => 128, ReuseAddr => 1)
+        or die "listen: $!";
 
     $self->{upstream_port} = $sock->sockport;
     $self->{hits_file} = "$self->{dir}/hits";

@@ -21,8 +21,9 @@ use Test::More ();
 
 use ArmorIQ;
 
-our @EXPORT = qw/rows permitted refused unreached invoke_refused send_body
-                 send_raw chunked connected drain rpc with_args label hits/;
+our @EXPORT = qw/rows hits seen permitted refused unreached invoke_refused
+                 send_body send_raw chunked connected drain rpc with_args
+                 label/;
 
 my $t;
 my $hits = 0;
@@ -36,6 +37,8 @@ sub rows {
 # requests that the upstream has seen so far
 
 sub hits { $hits = $t->hit_count() }
+
+# and since it was last asked for
 
 sub seen {
     my $before = $hits;
