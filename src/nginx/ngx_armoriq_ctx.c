@@ -118,8 +118,10 @@ ngx_armoriq_check(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
         return "body cannot be read again";
     }
 
+    /* GET and DELETE have none, and nothing was hashed */
+
     if (length != (off_t) ctx->body.len
-        || ngx_memcmp(hash, ctx->body_hash, AIQ_HASH_LEN) != 0)
+        || (length && ngx_memcmp(hash, ctx->body_hash, AIQ_HASH_LEN) != 0))
     {
         return "body has changed";
     }
