@@ -17,6 +17,7 @@ static aiq_rc_t aiq_decide_run(aiq_decision_t *d, const aiq_request_t *in);
 static aiq_rc_t aiq_decide_transport(aiq_decision_t *d,
     const aiq_request_t *in);
 static aiq_rc_t aiq_decide_media(const aiq_request_t *in, aiq_err_t *err);
+static int aiq_decide_blank(aiq_str_t s, size_t i);
 static aiq_rc_t aiq_decide_bodyless(aiq_decision_t *d,
     const aiq_request_t *in);
 static aiq_rc_t aiq_decide_content(aiq_decision_t *d,
@@ -214,7 +215,10 @@ aiq_decide_transport(aiq_decision_t *d, const aiq_request_t *in)
 }
 
 
-/* "application/json", any case, with no parameter or charset=utf-8 */
+/*
+ * "application/json", any case, with no parameter or charset=utf-8; blanks at
+ * the ends and around ';' alone (RFC 9110 5.6.6)
+ */
 
 static aiq_rc_t
 aiq_decide_media(const aiq_request_t *in, aiq_err_t *err)
@@ -233,8 +237,19 @@ aiq_decide_media(const aiq_request_t *in, aiq_err_t *err)
 
     for (i = 0, n = 0; i < s.len; i++) {
 
-        if (s.data[i] == ' ' || s.data[i] == '\t') {
-            continue;
+        if (aiq_decide_blank(s, i)) {
+
+            if (n == 0 || buf[n - 1] == ';') {
+                continue;
+            }
+
+            while (i + 1 < s.len && aiq_decide_blank(s, i + 1)) {
+                i++;
+            }
+
+            if (i + 1 == s.len || s.data[i + 1] == ';') {
+                continue;
+            }
         }
 
         if (n == sizeof(buf) - 1) {
@@ -258,6 +273,13 @@ aiq_decide_media(const aiq_request_t *in, aiq_err_t *err)
     return aiq_fail(err, AIQ_D_CONTENT_TYPE, s.data == NULL
                     ? "there is no Content-Type"
                     : "the Content-Type is not application/json");
+}
+
+
+static int
+aiq_decide_blank(aiq_str_t s, size_t i)
+{
+    return s.data[i] == ' ' || s.data[i] == '\t';
 }
 
 
