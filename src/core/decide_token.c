@@ -127,12 +127,16 @@ aiq_decide_token_find(aiq_decision_t *d, const aiq_request_t *in)
 }
 
 
-/* Authorization, X-ArmorIQ-Intent or params._meta: one of them (T12) */
+/*
+ * Authorization, X-ArmorIQ-Intent or, beside an API key, params._meta: one of
+ * them (T12)
+ */
 
 static aiq_rc_t
 aiq_decide_token_native(aiq_decision_t *d, const aiq_request_t *in,
     aiq_str_t *jws)
 {
+    aiq_rc_t   rc;
     uint32_t   meta;
     unsigned   found;
     aiq_str_t  bearer;
@@ -163,8 +167,18 @@ aiq_decide_token_native(aiq_decision_t *d, const aiq_request_t *in,
 
         if (meta != AIQ_JSON_NONE) {
 
-            if (aiq_json_string(in->body, meta, in->mem, jws) != AIQ_OK) {
-                return aiq_fail(&d->err, AIQ_D_TOKEN_MALFORMED,
+            /* who asks must be known before the body is: not by a token in it */
+
+            if (!found && d->apikey.id.len == 0) {
+                return aiq_fail(&d->err, AIQ_D_IDENTITY_MISSING,
+                                "a token in _meta, but no API key");
+            }
+
+            rc = aiq_json_string(in->body, meta, in->mem, jws);
+
+            if (rc != AIQ_OK) {
+                return aiq_fail(&d->err, rc == AIQ_DECLINED
+                                         ? AIQ_D_TOKEN_MALFORMED : rc,
                                 "_meta[\"io.armoriq/intent-token\"] is not "
                                 "a string");
             }
