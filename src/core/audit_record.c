@@ -111,7 +111,7 @@ aiq_audit_write_intent(aiq_out_t *out, const aiq_audit_intent_t *r)
     aiq_audit_record_value(&b, r->reason, AIQ_NAME_MAX);
 
     aiq_audit_field(&b, "detail", r->detail, AIQ_AUDIT_DETAIL_MAX);
-    aiq_audit_field(&b, "policy", r->policy, AIQ_NAME_MAX);
+    aiq_audit_field(&b, "policy", r->policy, AIQ_NAME_MAX + 21);
     aiq_audit_field(&b, "src", r->source, AIQ_NAME_MAX);
 
     if (r->dry_run) {

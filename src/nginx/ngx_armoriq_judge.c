@@ -20,6 +20,8 @@ static aiq_rc_t ngx_armoriq_read_body(ngx_armoriq_ctx_t *ctx,
     aiq_request_t *in, aiq_json_t *doc);
 static ngx_int_t ngx_armoriq_keep(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx);
+static aiq_str_t ngx_armoriq_policy_name(ngx_armoriq_ctx_t *ctx, u_char *buf,
+    size_t size);
 static void ngx_armoriq_fault(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
     aiq_rc_t rc);
 
@@ -367,6 +369,26 @@ ngx_armoriq_new_rid(ngx_armoriq_worker_t *w, u_char *rid)
 }
 
 
+/* "name@revision": which policy has decided, and as of which state */
+
+static aiq_str_t
+ngx_armoriq_policy_name(ngx_armoriq_ctx_t *ctx, u_char *buf, size_t size)
+{
+    aiq_out_t  out;
+
+    if (ctx->d.policy.len == 0) {
+        return ctx->d.policy;
+    }
+
+    aiq_out_init(&out, buf, size);
+    aiq_out_mem(&out, ctx->d.policy.data, ctx->d.policy.len);
+    aiq_out_char(&out, '@');
+    aiq_out_int(&out, (int64_t) ctx->d.revision);
+
+    return out.failed ? ctx->d.policy : aiq_out_done(&out);
+}
+
+
 /*
  * Composes the INTENT and puts it into the journal.  NGX_OK or NGX_ERROR.
  */
@@ -375,6 +397,7 @@ ngx_int_t
 ngx_armoriq_record_intent(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 {
     u_char                 buf[AIQ_AUDIT_BODY_MAX / 4];
+    u_char                 policy[AIQ_NAME_MAX + 1 + NGX_INT64_LEN];
     aiq_out_t              out;
     ngx_uint_t             flags;
     struct timeval         tv;
@@ -404,7 +427,7 @@ ngx_armoriq_record_intent(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
     rec.http = ngx_armoriq_str(r->method_name);
     rec.method = ctx->d.mcp.method;
     rec.tool = ctx->d.tool;
-    rec.policy = ctx->d.policy;
+    rec.policy = ngx_armoriq_policy_name(ctx, policy, sizeof(policy));
     rec.source = ngx_armoriq_str(r->connection->addr_text);
 
     if (ctx->d.trusted) {
