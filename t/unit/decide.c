@@ -27,6 +27,11 @@ static void w_issuer_other(int on);
 static void w_issuer_renamed(int on);
 static void w_revoked(int on);
 static void w_revoked_other(int on);
+static void t_http09(void);
+static void t_http10(void);
+static void t_http12(void);
+static void t_http20(void);
+static void t_http30(void);
 static void t_issuer(void);
 static void t_lifetime(void);
 static void test_names(void);
@@ -87,6 +92,13 @@ static const row_t  framing[] = {
       NULL, NULL },
     { "an empty Content-Encoding", AIQ_D_CONTENT_ENCODING, ALL,
       { .encoding = "" }, NULL, NULL },
+
+    { "HTTP/1.0", AIQ_OK, ALL, { 0 }, NULL, t_http10 },
+    { "HTTP/2", AIQ_OK, ALL, { 0 }, NULL, t_http20 },
+    { "HTTP/3", AIQ_OK, ALL, { 0 }, NULL, t_http30 },
+    { "HTTP/1.2", AIQ_D_PROTOCOL_VERSION, ALL, { 0 }, NULL, t_http12 },
+    { "HTTP/0.9", AIQ_D_PROTOCOL_VERSION, MCP, { .http = "GET" }, NULL,
+      t_http09 },
 
     { "no type", AIQ_D_CONTENT_TYPE, ALL, { .type = none }, NULL, NULL },
     { "an empty type", AIQ_D_CONTENT_TYPE, ALL, { .type = "" }, NULL, NULL },
@@ -473,6 +485,41 @@ w_revoked_other(int on)
         drop(&acme, AIQ_STORE_REVOKED, S("j-"));
         drop(&globex, AIQ_STORE_REVOKED, S("j-1"));
     }
+}
+
+
+static void
+t_http09(void)
+{
+    rq.version = 9;
+}
+
+
+static void
+t_http10(void)
+{
+    rq.version = 1000;
+}
+
+
+static void
+t_http12(void)
+{
+    rq.version = 1002;
+}
+
+
+static void
+t_http20(void)
+{
+    rq.version = 2000;
+}
+
+
+static void
+t_http30(void)
+{
+    rq.version = 3000;
 }
 
 
