@@ -166,6 +166,7 @@ ngx_int_t ngx_armoriq_judge_again(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx);
 ngx_int_t ngx_armoriq_record_intent(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx);
+void ngx_armoriq_source(ngx_http_request_t *r, aiq_addr_t *addr);
 void ngx_armoriq_new_rid(ngx_armoriq_worker_t *w, u_char *rid);
 
 /* body: the bytes, in one piece of memory */

@@ -84,9 +84,12 @@ static const ngx_armoriq_api_t  ngx_armoriq_apis[] = {
 ngx_int_t
 ngx_armoriq_api_handler(ngx_http_request_t *r)
 {
+    aiq_rc_t                  denied;
+    aiq_err_t                 err;
     ngx_int_t                 rc;
     ngx_str_t                 body;
     ngx_uint_t                known;
+    aiq_apikey_t              key;
     const ngx_armoriq_api_t  *api;
 
     if (r != r->main) {
@@ -122,8 +125,26 @@ ngx_armoriq_api_handler(ngx_http_request_t *r)
         return api->handler(r);
     }
 
-    if (r->headers_in.content_length_n > NGX_ARMORIQ_API_BODY) {
-        return ngx_armoriq_api_error(r, AIQ_D_BODY_TOO_LARGE, NULL);
+    /* nobody's body is read before the key is known */
+
+    err.text[0] = '\0';
+
+    denied = ngx_armoriq_api_key(r, &key, &err);
+
+    if (denied == AIQ_OK
+        && r->headers_in.content_length_n > NGX_ARMORIQ_API_BODY)
+    {
+        denied = AIQ_D_BODY_TOO_LARGE;
+    }
+
+    if (denied != AIQ_OK) {
+
+        rc = ngx_http_discard_request_body(r);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        return ngx_armoriq_api_error(r, denied, &err);
     }
 
     /* in memory: what the thread reads is not a file */
@@ -212,7 +233,6 @@ ngx_armoriq_api_start(ngx_http_request_t *r)
     ngx_pool_cleanup_t       *cln;
     ngx_armoriq_worker_t     *w;
     ngx_armoriq_api_task_t   *t;
-    struct sockaddr_in       *sin;
 
     w = ngx_armoriq_get_worker(r);
 
@@ -251,11 +271,7 @@ ngx_armoriq_api_start(ngx_http_request_t *r)
     t->store = w->store;
     t->now = ngx_time();
 
-    if (r->connection->sockaddr->sa_family == AF_INET) {
-        sin = (struct sockaddr_in *) r->connection->sockaddr;
-        t->source.family = 4;
-        ngx_memcpy(t->source.addr, &sin->sin_addr, 4);
-    }
+    ngx_armoriq_source(r, &t->source);
 
     task->handler = ngx_armoriq_api_thread;
     task->event.handler = ngx_armoriq_api_event;

@@ -15,7 +15,6 @@
 
 static void ngx_armoriq_fill(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
     ngx_armoriq_worker_t *w, aiq_request_t *in);
-static void ngx_armoriq_source(ngx_http_request_t *r, aiq_addr_t *addr);
 static aiq_rc_t ngx_armoriq_read_body(ngx_armoriq_ctx_t *ctx,
     aiq_request_t *in, aiq_json_t *doc);
 static ngx_int_t ngx_armoriq_keep(ngx_http_request_t *r,
@@ -246,7 +245,7 @@ ngx_armoriq_fill(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
 }
 
 
-static void
+void
 ngx_armoriq_source(ngx_http_request_t *r, aiq_addr_t *addr)
 {
     struct sockaddr_in   *sin;
