@@ -23,6 +23,10 @@ static aiq_rc_t aiq_decide_bodyless(aiq_decision_t *d,
 static aiq_rc_t aiq_decide_content(aiq_decision_t *d,
     const aiq_request_t *in);
 static int aiq_decide_prefix(aiq_str_t s, const char *prefix);
+static aiq_rc_t aiq_decide_again_key(aiq_decision_t *d,
+    const aiq_request_t *in);
+static aiq_rc_t aiq_decide_again_token(aiq_decision_t *d,
+    const aiq_request_t *in);
 
 
 void
@@ -464,19 +468,71 @@ aiq_decide_again(aiq_decision_t *d, const aiq_request_t *in)
         return AIQ_OK;
     }
 
-    rc = aiq_owner_active(in->txn, d->org, d->user, d->agent, in->mem,
-                          &d->err);
+    if ((rc = aiq_decide_again_key(d, in)) != AIQ_OK
+        || (rc = aiq_owner_active(in->txn, d->org, d->user, d->agent, in->mem,
+                                  &d->err)) != AIQ_OK
+        || (rc = aiq_decide_again_token(d, in)) != AIQ_OK)
+    {
+        return rc;
+    }
+
+    return aiq_decide_policy(d, in);
+}
+
+
+static aiq_rc_t
+aiq_decide_again_key(aiq_decision_t *d, const aiq_request_t *in)
+{
+    aiq_rc_t      rc;
+    aiq_apikey_t  key;
+
+    if (d->apikey.id.len == 0) {
+        return AIQ_OK;
+    }
+
+    rc = aiq_apikey_get(in->txn, d->org, d->apikey.id, &key, in->mem);
+
+    if (aiq_is_fault(rc)) {
+        return aiq_fail(&d->err, rc, "the API key cannot be read");
+    }
+
+    if (rc != AIQ_OK || !key.active
+        || (key.expires != 0 && in->token.now >= key.expires))
+    {
+        return aiq_fail(&d->err, AIQ_D_KEY_INVALID,
+                        "the API key ended while the call waited");
+    }
+
+    return AIQ_OK;
+}
+
+
+static aiq_rc_t
+aiq_decide_again_token(aiq_decision_t *d, const aiq_request_t *in)
+{
+    aiq_rc_t              rc;
+    const aiq_ruleset_t  *rules;
+
+    if (d->token.jti.len == 0) {
+        return AIQ_OK;
+    }
+
+    rc = aiq_token_revoked(in->txn, d->org, d->token.jti);
+
+    if (rc != AIQ_OK) {
+        return aiq_fail(&d->err, rc, "revoked while the call waited");
+    }
+
+    rc = aiq_decide_ruleset(d, in, &rules);
+
     if (rc != AIQ_OK) {
         return rc;
     }
 
-    if (d->token.jti.len) {
-        rc = aiq_token_revoked(in->txn, d->org, d->token.jti);
-
-        if (rc != AIQ_OK) {
-            return aiq_fail(&d->err, rc, "revoked while the call waited");
-        }
+    if (aiq_ruleset_issuer(rules, &d->token) == NULL) {
+        return aiq_fail(&d->err, AIQ_D_TOKEN_KEY,
+                        "the issuer ended while the call waited");
     }
 
-    return aiq_decide_policy(d, in);
+    return AIQ_OK;
 }

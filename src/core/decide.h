@@ -208,10 +208,11 @@ void aiq_decide(aiq_decision_t *d, const aiq_request_t *in);
 aiq_rc_t aiq_decide_headers(aiq_decision_t *d, const aiq_request_t *in);
 
 /*
- * After a wait: does the permit still stand?  Revocation and policies are
- * asked again if the revision is not that of d (trust B61).  Only strings
- * named here are used, so the caller keeps copies of these alone: server,
- * tool, org, user, agent, token.jti, token.policy, token.form, mcp.cls.
+ * After a wait: does the permit still stand?  Revocation, the API key, the
+ * issuer and policies are asked again if the revision is not that of d (trust
+ * B61).  Only strings named here are used, so the caller keeps copies of these
+ * alone: server, tool, org, user, agent, apikey.id, token.jti, token.kid,
+ * token.policy; and of the rest token.form, token.public_key, mcp.cls.
  */
 
 aiq_rc_t aiq_decide_again(aiq_decision_t *d, const aiq_request_t *in);
