@@ -295,6 +295,10 @@ aiq_decide_carried_read(aiq_decision_t *d, const aiq_request_t *in,
         rc = aiq_json_string(doc, aiq_json_get(doc, meta, "path"), in->mem,
                              &path);
 
+        if (aiq_is_fault(rc)) {
+            return rc;
+        }
+
         if (rc != AIQ_OK || s == AIQ_JSON_NONE || p == AIQ_JSON_NONE) {
             return aiq_fail(&d->err, AIQ_D_PLAN_UNKNOWN,
                             "_meta[\"io.armoriq/intent\"] has not path, step "
@@ -309,6 +313,13 @@ aiq_decide_carried_read(aiq_decision_t *d, const aiq_request_t *in,
 
         rc = aiq_json_parse(&text, in->step, AIQ_JSON_DEPTH, in->mem,
                             &d->err);
+
+        /* a text this short has not too many values: there was no room */
+
+        if (rc == AIQ_D_JSON_TOO_LARGE && in->step.len < AIQ_JSON_TOKENS) {
+            rc = AIQ_E_NO_MEMORY;
+        }
+
         if (rc != AIQ_OK) {
             return rc;
         }

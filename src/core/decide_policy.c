@@ -177,6 +177,12 @@ aiq_ruleset_add_policy(void *data, aiq_str_t id, aiq_str_t value)
 
     rc = aiq_json_parse(&doc, value, AIQ_TOKEN_DEPTH, l->mem, l->err);
 
+    /* the caller tries again with more */
+
+    if (rc == AIQ_D_JSON_TOO_LARGE) {
+        return AIQ_E_NO_MEMORY;
+    }
+
     if (rc == AIQ_OK) {
         rc = aiq_policy_compile(&l->rules->policies[l->rules->npolicies], &doc,
                                 0, 1, l->load, l->data, l->mem, l->err);
@@ -435,6 +441,12 @@ aiq_decide_token_policy(aiq_decision_t *d, const aiq_request_t *in,
     } else {
         rc = aiq_json_parse(&doc, d->token.policy, AIQ_TOKEN_DEPTH, in->mem,
                             &d->err);
+
+        /* part of a text this short has not too many values */
+
+        if (rc == AIQ_D_JSON_TOO_LARGE) {
+            rc = AIQ_E_NO_MEMORY;
+        }
 
         if (rc == AIQ_OK) {
             rc = aiq_policy_compile(&policy, &doc, 0, 0, in->tz, in->tz_data,
