@@ -42,6 +42,7 @@ typedef enum {
 
 static const char *kind_name(unsigned kind);
 static aiq_rc_t row_decide(const row_t *row, unsigned kind);
+static int row_headers(const row_t *row);
 static int row_sane(const row_t *row, unsigned kind, mode_e mode);
 static void row_outcome(outcome_t *o);
 static int row_mode(const row_t *row, unsigned kind, mode_e mode,
@@ -86,6 +87,43 @@ row_decide(const row_t *row, unsigned kind)
     }
 
     return decide();
+}
+
+
+/*
+ * The headers alone: nothing is refused that would be permitted, and if it
+ * is refused it is for the same reason.
+ */
+
+static int
+row_headers(const row_t *row)
+{
+    aiq_rc_t        rc;
+    aiq_decision_t  h;
+
+    rq.body = NULL;
+    rq.txn = must_begin(store, 0);
+
+    memset(&h, 0xbb, sizeof(h));
+
+    rc = aiq_decide_headers(&h, &rq);
+    aiq_store_abort(rq.txn);
+
+    /* that there is another token in the body is not known */
+
+    if (rc == AIQ_D_TOKEN_MALFORMED && row->rc == AIQ_D_TOKEN_AMBIGUOUS) {
+        return 1;
+    }
+
+    if ((rc != AIQ_OK && rc != row->rc) || rc != h.rc || h.reserved
+        || h.step != -1 || h.verdict != (rc == AIQ_OK ? AIQ_VERDICT_NONE
+                                                      : AIQ_VERDICT_DENY))
+    {
+        diag("the headers alone: %s, verdict %d", aiq_reason(rc), h.verdict);
+        return 0;
+    }
+
+    return 1;
 }
 
 
@@ -172,8 +210,10 @@ row_outcome(outcome_t *o)
 static int
 row_mode(const row_t *row, unsigned kind, mode_e mode, outcome_t *o)
 {
+    int             early;
     aiq_rc_t        rc;
-    static change_t nothing;
+
+    static change_t  nothing;
 
     forget();
 
@@ -203,19 +243,20 @@ row_mode(const row_t *row, unsigned kind, mode_e mode, outcome_t *o)
     }
 
     rc = row_decide(row, kind);
+    row_outcome(o);
+
+    early = (mode != COLD) || row_headers(row);
 
     if (row->world) {
         row->world(0);
     }
-
-    row_outcome(o);
 
     if (rc != row->rc) {
         diag("got %s, \"%s\"", aiq_reason(rc), d.err.text);
         return 0;
     }
 
-    return row_sane(row, kind, mode);
+    return early && row_sane(row, kind, mode);
 }
 
 
