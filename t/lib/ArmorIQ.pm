@@ -412,7 +412,8 @@ sub ctl_ok {
     return $out;
 }
 
-# org => "example", mcps => [...], policy => {...} or undef for none.
+# org => "example", mcps => [...], policy => {...} or undef for none, audit =>
+# a directory.
 # Returns the API key.
 
 sub init_store {
@@ -422,7 +423,10 @@ sub init_store {
 
     $self->{org} = $org;
 
-    my $out = $self->ctl_ok('init', @store, '--org', $org, '--json');
+    $self->{audit} = $o{audit};
+
+    my $out = $self->ctl_ok('init', @store, '--org', $org, '--json',
+                            $o{audit} ? ('--audit', $o{audit}) : ());
     my $key = json_value($out)->{api_key}
         or die "armoriqctl init: no api_key in $out";
 

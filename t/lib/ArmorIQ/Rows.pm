@@ -22,8 +22,8 @@ use Test::More ();
 use ArmorIQ;
 
 our @EXPORT = qw/rows hits seen permitted refused unreached invoke_refused
-                 send_body send_raw chunked connected drain rpc with_args
-                 label/;
+                 send_body send_raw chunked connected begin_call drain rpc
+                 with_args label/;
 
 my $t;
 my $hits = 0;
@@ -144,6 +144,19 @@ sub connected {
     return $s;
 }
 
+# a POST that is not waited for: drain() reads the answer
+
+sub begin_call {
+    my ($body, $headers, %o) = @_;
+    my $s = connected();
+
+    syswrite $s, 'POST ' . ($o{path} || '/mcp') . " HTTP/1.1\r\nHost: x\r\n"
+        . "Connection: close\r\nContent-Type: application/json\r\n$headers"
+        . 'Content-Length: ' . length($body) . "\r\n\r\n$body";
+
+    return $s;
+}
+
 sub drain {
     my ($s) = @_;
     my $buf = '';
@@ -152,6 +165,10 @@ sub drain {
     while ($sel->can_read(10)) {
         sysread $s, $buf, 65536, length $buf or last;
     }
+
+    # nginx waits for this, and logs only then
+
+    close $s;
 
     return $buf;
 }

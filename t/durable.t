@@ -1,0 +1,769 @@
+#!/usr/bin/perl
+
+# Guards the order of things: first the record is on disk, then the call
+# leaves.  A call that the MCP server has seen and that the log has not, or a
+# call that was refused and left no record, is what an auditor must never
+# find, whether the disk is slow, full, broken or gone.
+
+use strict;
+use warnings;
+
+use Digest::SHA qw/sha256_hex/;
+use FindBin;
+use Test::More;
+use Time::HiRes qw/sleep time/;
+
+use lib "$FindBin::Bin/lib";
+use ArmorIQ;
+use ArmorIQ::Rows;
+
+
+my $json = "Content-Type: application/json\r\n";
+my @mounted;
+my $owner = $$;
+my $number = 0;
+
+my ($t, $key, $auth);
+
+
+subtest 'records' => \&records;
+subtest 'configuration' => \&configuration;
+subtest 'a slow disk' => \&slow_disk;
+subtest 'no room' => sub { failing_disk('enospc') };
+subtest 'half a line' => sub { failing_disk('eio') };
+subtest 'fdatasync() fails' => sub { failing_disk('sync') };
+subtest 'few bytes at once' => sub { failing_disk('short') };
+subtest 'half a group' => \&torn_group;
+subtest 'a full disk' => \&full_disk;
+
+done_testing();
+
+
+# the log against what was asked, answered and seen
+
+sub records {
+    begin();
+
+    my @got = map { call()->{status} } 1 .. 20;
+
+    is_deeply(\@got, [ (200) x 20 ], '20 calls');
+
+    my @socks = map { begin_call(body(), $auth) } 1 .. 60;
+
+    is(scalar(grep { http_parse(drain($_))->{status} == 200 } @socks), 60,
+       '60 at the same time');
+
+    my @denied = (
+        [ 'STEP_NOT_PLANNED', send_body(rpc('infra.kill', {}), $json . $auth),
+          'infra.kill' ],
+        [ 'STEP_PARAMS', send_body(rpc('infra.list', { a => 1 }),
+                                   $json . $auth), 'infra.list' ],
+        [ 'IDENTITY_MISSING', send_body(body(), $json) ],
+        [ 'KEY_INVALID', send_body(body(), $json . "X-API-Key: ak_live_0\r\n")
+        ],
+        [ 'TOKEN_MISSING', send_body(body(), $json . "X-API-Key: $key\r\n") ],
+        [ 'TOKEN_MALFORMED', send_body(body(), $json
+                                       . "Authorization: Bearer a.b.c\r\n") ],
+        [ 'JSON_INVALID', send_body("{\n\"t\":\"OUTCOME\"", $json . $auth) ],
+        [ 'BATCH_NOT_ALLOWED', send_body('[]', $json . $auth) ],
+        [ 'RPC_METHOD', send_body('{"jsonrpc":"2.0","id":1,"method":"x"}',
+                                  $json . $auth) ],
+        [ 'RPC_INVALID', send_body(rpc("a\n{\"t\":\"OUTCOME\"}", {}),
+                                   $json . $auth) ],
+        [ 'CONTENT_TYPE', send_body(body(), "Content-Type: x\r\n$auth") ],
+        [ 'METHOD_NOT_ALLOWED', send_body(body(), $json . $auth,
+                                          method => 'PUT') ],
+        [ 'HEADER_DUPLICATE', send_body(body(), $json . $json . $auth) ],
+        [ 'BODY_TOO_LARGE', send_body(rpc('infra.scale',
+          { a => 'x' x 5000 }), $json . $auth, path => '/small') ],
+        [ 'INVOKE_INVALID', send_body("{\"mcp\":\"a\\n{}\"}",
+                                      $json . "X-API-Key: $key\r\n",
+                                      path => '/invoke') ],
+    );
+
+    for (@denied) {
+        my ($reason, $r) = @$_;
+
+        is($r->{why}, $reason, "a refusal: $reason") or diag($r->{raw});
+    }
+
+    is(seen(), 80, 'the upstream has seen the 80');
+    is_deeply([ witness() ], [ 80, 0 ],
+              'each found its record on disk when it came');
+
+    $t->stop();
+
+    my ($code, $out) = $t->audit_verify();
+
+    is($code, 0, 'audit verify: every outcome is known') or diag($out);
+
+    # by hand: the chain, and what belongs to what
+
+    my (%intent, %outcome, @no);
+    my ($prev, $seq, $bad) = (undef, 0, 0);
+
+    for my $line (lines()) {
+        my $r = json_value($line);
+
+        $bad++ if ref $r ne 'HASH' || $r->{seq} != ++$seq
+                  || defined $prev && $r->{prev} ne $prev;
+        $prev = sha256_hex("\0$line");
+
+        if ($r->{t} eq 'INTENT' && $r->{verdict} eq 'PERMIT') {
+            $intent{$seq} = [ $r, $prev ];
+
+        } elsif ($r->{t} eq 'INTENT') {
+            push @no, $r;
+
+        } elsif ($r->{t} eq 'OUTCOME') {
+            push @{ $outcome{$r->{intent}{seq}} }, $r;
+        }
+    }
+
+    is($bad, 0, 'each line is a record, numbered and chained');
+    is(scalar keys %intent, 80, '80 permits');
+    is(scalar keys %outcome, 80, '80 outcomes');
+
+    is_deeply([ grep {
+        my ($i, @o) = ($intent{$_}, @{ $outcome{$_} || [] });
+
+        @o != 1 || $o[0]{intent}{h} ne $i->[1] || $o[0]{rid} ne $i->[0]{rid}
+        || $o[0]{status} ne 'executed' || $o[0]{http} != 200
+        || $o[0]{attempts} != 1 || $o[0]{seq} < $_
+    } sort keys %intent ], [], 'one for each, by number, hash and rid');
+
+    is_deeply([ map { $_->{reason} } @no ], [ map { $_->[0] } @denied ],
+              'each refusal has its record, in order');
+    is_deeply([ map { $_->{reason} }
+                grep { !($_->{verdict} eq 'DENY' && $_->{src} eq '127.0.0.1'
+                         && $_->{rid} =~ /^[0-9a-f]{32}$/) } @no ],
+              [], 'with verdict, source and rid');
+
+    for (0, 1) {
+        is_deeply([ @{ $no[$_] }{qw/org user agent mcp method tool http/} ],
+                  [ qw/example alice sysadmin infra-mcp tools\/call/,
+                    $denied[$_][2], 'POST' ], 'who wanted what');
+    }
+
+    is_deeply([ map { exists $no[$_]{org} || exists $no[$_]{user}
+                      || exists $no[$_]{tok} ? 1 : 0 } 2, 3, 5 ],
+              [ 0, 0, 0 ], 'nobody has no name');
+
+    my ($first) = map { $intent{$_}[0] } sort { $a <=> $b } keys %intent;
+
+    is_deeply([ @$first{qw/org user agent mcp method tool step reason http/} ],
+              [ qw/example alice sysadmin infra-mcp tools\/call infra.scale
+                   1 OK POST/ ], 'of a permit as well');
+
+    my $all = join "\n", lines();
+
+    unlike($all, qr/\Q$key\E/, 'the key is not in the log');
+    unlike($all, qr/@{[ (split m{[ .]}, $auth)[2] ]}/,
+           'nor are the claims of the token');
+
+    finish();
+}
+
+
+# nginx never starts without a log
+
+sub configuration {
+    begin();
+
+    my $audit = $t->audit();
+
+    $t->stop();
+
+    # each is undone before the next one
+
+    my @broken = (
+        [ 'no log.json', sub { rename "$audit/log.json", "$audit/x" or die },
+          sub { rename "$audit/x", "$audit/log.json" } ],
+        [ 'no directory', sub { rename $audit, "$audit.x" or die },
+          sub { rename "$audit.x", $audit } ],
+        [ 'a file instead of it', sub { rename $audit, "$audit.x" or die;
+                                        spew($audit, 'x') },
+          sub { unlink $audit; rename "$audit.x", $audit } ],
+        [ 'log.json is empty', sub { keep("$audit/log.json", '') },
+          sub { restore("$audit/log.json") } ],
+        [ 'log.json is none', sub { keep("$audit/log.json", '{"v":1}') },
+          sub { restore("$audit/log.json") } ],
+        [ 'writable for everybody', sub { chmod 0777, $audit or die },
+          sub { chmod 0750, $audit } ],
+    );
+
+    if ($> == 0) {
+        push @broken, [ 'read-only', sub {
+            system("mount --bind '$audit' '$audit' 2>/dev/null"
+                   . " && mount -o remount,ro,bind '$audit' 2>/dev/null") == 0
+                or return 'no mount permitted';
+            push @mounted, $audit;
+            return;
+        }, sub { unmount($audit) } ];
+
+    } else {
+        push @broken, [ 'not writable', sub { chmod 0550, $audit or die;
+                                              return },
+                        sub { chmod 0750, $audit } ];
+    }
+
+    for (@broken) {
+        my ($name, $break, $mend) = @$_;
+        my $why = $break->();
+
+        SKIP: {
+            skip $why, 2 if defined $why && $why =~ /^no mount/;
+
+            my ($code, $out) = $t->check_config();
+
+            isnt($code, 0, "nginx -t: $name");
+            like($out, qr/\[emerg\].*\Q$audit\E/, 'names the directory');
+        }
+
+        $mend->();
+    }
+
+    my ($code, $out) = $t->check_config();
+
+    is($code, 0, 'nginx -t: all is well again') or diag($out);
+
+    # a reload that fails changes nothing
+
+    $t->start();
+
+    rename "$audit/log.json", "$audit/x" or die;
+    kill 'HUP', $t->master();
+    sleep 0.5;
+
+    permitted('after a reload without log.json the old ones serve on',
+              call());
+    rename "$audit/x", "$audit/log.json" or die;
+
+    $t->allow_alerts(qr/armoriq_audit: ".*" cannot be found/);
+    finish();
+}
+
+
+# fdatasync() that takes its time: nothing leaves before it is done
+
+sub slow_disk {
+    shim() or return;
+    begin();
+
+    permitted('a call', call());
+
+    switch('slow', 700);
+
+    my $n = body();
+    my $s = begin_call($n, $auth);
+
+    sleep 0.4;
+    is(seen(), 0, 'while it is written nothing leaves');
+
+    # whoever needs no record is not held up by it
+
+    my $start = time();
+    is(http_parse(http($t->port(0), '/health'))->{status}, 200, '/health');
+    cmp_ok(time() - $start, '<', 0.25, 'is not held up');
+
+    $start = time();
+    refused('a refusal', send_body(rpc('infra.kill', {}), $json . $auth),
+            409, 'STEP_NOT_PLANNED');
+    cmp_ok(time() - $start, '<', 0.25, 'is not held up');
+
+    is(http_parse(drain($s))->{status}, 200, 'then it is served');
+    is(seen(), 1, 'once');
+
+    # many wait together
+
+    my @socks = map { begin_call(body(), $auth) } 1 .. 50;
+
+    sleep 0.4;
+    is(seen(), 0, 'while 50 are written none leaves');
+    is(scalar(grep { http_parse(drain($_))->{status} == 200 } @socks), 50,
+       'then all are served');
+    is(seen(), 50, 'once');
+
+    # gone before the record was there
+
+    $s = begin_call(rpc('infra.restart', { n => 1 }), $auth);
+    sleep 0.3;
+    close $s;
+    sleep 1;
+    switch('slow', 0);
+    sleep 0.5;
+
+    is(seen(), 0, 'who has left meanwhile is not served');
+    permitted('so the step was not used',
+              send_body(rpc('infra.restart', { n => 1 }), $json . $auth));
+    refused('but now it is',
+            send_body(rpc('infra.restart', { n => 1 }), $json . $auth),
+            409, 'STEP_USED');
+
+    my @record = grep { $_->{t} eq 'INTENT'
+                        && ($_->{tool} || '') eq 'infra.restart'
+                        && $_->{verdict} eq 'PERMIT' } $t->audit_records();
+
+    is(scalar @record, 2, 'both have a permit');
+
+    my ($of) = grep { $_->{intent}{seq} == $record[0]{seq} }
+               $t->audit_records('OUTCOME');
+
+    is($of->{status}, 'not_sent', 'the outcome of the first: not sent');
+
+    finish();
+}
+
+
+# write() and fdatasync() that fail, or write less than they were given
+
+sub failing_disk {
+    my ($fault) = @_;
+
+    shim() or return;
+    begin();
+
+    permitted('before', call());
+    switch($fault, 1);
+
+    my @got;
+
+    for (1 .. 10) {
+        push @got, call();
+        sleep 0.1;
+    }
+
+    if ($fault eq 'short') {
+        is(scalar(grep { $_->{status} == 200 } @got), 10,
+           'what is written in pieces is written');
+        is(seen(), 10, 'all have left');
+
+    } else {
+        is_deeply([ map { "$_->{status} $_->{why}" } @got ],
+                  [ ('503 AUDIT_UNAVAILABLE') x 10 ],
+                  '503 AUDIT_UNAVAILABLE') or diag($got[0]{raw});
+        is($got[0]{headers}{'retry-after'} ? 1 : 0, 1, 'Retry-After');
+
+        my $r = send_body(rpc('infra.restart', { n => 2 }), $json . $auth);
+
+        is($r->{why}, 'AUDIT_UNAVAILABLE', 'a step with one use');
+        is(seen(), 0, 'the upstream has seen nothing');
+    }
+
+    refused('a refusal does not wait for its record',
+            send_body(rpc('infra.kill', {}), $json . $auth),
+            409, 'STEP_NOT_PLANNED');
+
+    switch($fault, 0);
+    recovers();
+
+    permitted('the step was not used',
+              send_body(rpc('infra.restart', { n => 2 }), $json . $auth));
+
+    # a record that may not be on disk is written again
+
+    my %rid = map { $_->{rid} => 1 } grep { ($_->{tool} || '') eq 'infra.kill' }
+              $t->audit_records('INTENT');
+
+    is(scalar keys %rid, 1, 'the refusal is in the log');
+    is((witness())[1], 0, 'each call that has left has found its record');
+
+    $t->stop();
+    verified();
+    $t->allow_alerts(qr/armoriq/);
+    finish();
+}
+
+# Of a group of outcomes all but the last are on disk when the write fails:
+# they are written again, and that must not look like two outcomes of a call.
+
+sub torn_group {
+    shim() or return;
+    begin();
+    switch('slow', 300);
+
+    my @socks = map { begin_call(body(), $auth) } 1 .. 10;
+
+    is(scalar(grep { http_parse(drain($_))->{status} == 200 } @socks), 10,
+       'ten calls, whose outcomes will be one group');
+
+    switch('torn', 1);
+    sleep 1;
+    switch('slow', 0);
+    switch('torn', 0);
+
+    is(seen(), 10, 'all have left');
+    recovers();
+
+    $t->stop();
+    verified();
+
+    my %by;
+
+    push @{ $by{$_->{intent}{seq}} }, $_ for $t->audit_records('OUTCOME');
+
+    is(scalar keys %by, 11, 'each has its outcome');
+
+    $t->allow_alerts(qr/armoriq/);
+    finish();
+}
+
+sub recovers {
+    my ($r, $start) = (undef, time());
+
+    for (1 .. 60) {
+        $r = call();
+        last if $r->{status} == 200;
+        sleep 0.1;
+    }
+
+    permitted('recovers by itself', $r);
+    cmp_ok(time() - $start, '<', 5, 'within 5 seconds');
+}
+
+sub verified {
+    my ($code, $out) = $t->audit_verify();
+
+    like($code, qr/^(?:0|10)$/, 'audit verify') or diag($out);
+}
+
+
+# no room, for real
+
+sub full_disk {
+    my $dir = ArmorIQ->new()->dir() . '-full';
+
+    mkdir $dir or die "$dir: $!";
+
+    if ($> != 0 || system("mount -t tmpfs -o size=256k none '$dir'"
+                          . ' 2>/dev/null') != 0)
+    {
+        rmdir $dir;
+        plan(skip_all => 'no tmpfs can be mounted');
+    }
+
+    push @mounted, $dir;
+
+    begin(audit => "$dir/audit");
+    permitted('a call', call());
+
+    for my $round (1, 2) {
+        fill("$dir/filler");
+
+        my ($served, @refused) = (0);
+
+        for (1 .. 40) {
+            my $r = call();
+
+            $r->{status} == 200 ? $served++ : push @refused, $r;
+            last if @refused == 10;
+        }
+
+        is_deeply([ map { "$_->{status} $_->{why}" } @refused ],
+                  [ ('503 AUDIT_UNAVAILABLE') x 10 ],
+                  "full: 503 AUDIT_UNAVAILABLE, after $served calls");
+        is(seen(), $served, 'the upstream has seen what was served');
+        is_deeply([ (witness())[1] ], [ 0 ], 'none without a record');
+
+        unlink "$dir/filler" or die;
+
+        recovers();
+        verified();
+    }
+
+    $t->stop();
+    verified();
+
+    # an outcome that may not be on disk is written again
+
+    my $executed = keys %{ { map { $_->{intent}{seq} => 1 }
+                             grep { $_->{status} eq 'executed' }
+                             $t->audit_records('OUTCOME') } };
+    my $permits = grep { $_->{verdict} eq 'PERMIT' }
+                  $t->audit_records('INTENT');
+
+    is((witness())[0], $t->calls(), 'every call was looked at');
+    cmp_ok($permits, '>=', $t->calls(), 'no call without a permit');
+    cmp_ok($executed, '<=', $t->calls(), 'no outcome without a call');
+
+    $t->allow_alerts(qr/armoriq/);
+    finish();
+    unmount($dir);
+    rmdir $dir;
+}
+
+
+# an nginx, a token, and an upstream that looks into the log
+
+sub begin {
+    my (%o) = @_;
+
+    $t ||= ArmorIQ->new();
+    $key = $t->init_store(mcps => [ 'infra-mcp', 'small-mcp' ], %o);
+
+    my ($audit, $file) = ($t->audit(), $t->dir() . '/witness');
+
+    $t->upstream(answer => sub {
+        my ($req) = @_;
+        my $h = sha256_hex($req->{body});
+        my $found = grep { index($_, "\"req_h\":\"$h\"") > 0
+                           && index($_, '"verdict":"PERMIT"') > 0 }
+                    lines($audit);
+
+        open my $f, '>>', $file or die;
+        syswrite $f, $found ? "1\n" : "0\n";
+
+        return;
+    });
+
+    $t->run(<<'EOF');
+%%ARMORIQ%%
+
+upstream infra {
+    server %%UPSTREAM%%;
+    armoriq_guard;
+}
+
+server {
+    listen 127.0.0.1:%%PORT0%%;
+
+    location / { armoriq_api on; }
+    location = /invoke { armoriq on; armoriq_invoke on; }
+
+    location = /mcp {
+        armoriq on;
+        armoriq_mcp infra-mcp;
+        proxy_pass http://infra/mcp;
+    }
+
+    location = /small {
+        armoriq on;
+        armoriq_mcp small-mcp;
+        armoriq_max_body 1k;
+        proxy_pass http://infra/mcp;
+    }
+}
+EOF
+
+    my $token = $t->request_token(seconds => 3600, plan => { goal => 'x',
+        steps => [
+            { action => 'infra.list', mcp => 'infra-mcp', params => {} },
+            { action => 'infra.scale', mcp => 'infra-mcp',
+              max_uses => 100000 },
+            map { { action => 'infra.restart', mcp => 'infra-mcp',
+                    params => { n => $_ } } } 1 .. 3,
+        ] });
+
+    ok($token->{success}, 'token') or die 'no token';
+
+    $auth = "Authorization: Bearer $token->{jwt_token}\r\n";
+
+    rows($t);
+}
+
+sub finish {
+    $t->finish();
+    undef $t;
+}
+
+# no two bodies are the same
+
+sub body { rpc('infra.scale', { n => ++$number }) }
+
+sub call { send_body(body(), $json . $auth) }
+
+# how many calls found their record when they came, and how many did not
+
+sub witness {
+    my $text = $t->read('witness');
+
+    return ($text =~ tr/1//, $text =~ tr/0//);
+}
+
+sub lines {
+    my $dir = @_ ? $_[0] : $t->audit();
+    my @lines;
+
+    for my $file (sort glob "$dir/seg-*.jsonl") {
+        open my $f, '<:raw', $file or next;
+        push @lines, map { s/\n\z//r } grep { /^\{.*\n\z/ } <$f>;
+    }
+
+    return @lines;
+}
+
+
+# a library that makes the disk worse while a file of that name is there
+
+sub shim {
+    $t = ArmorIQ->new();
+
+    my $dir = $t->dir();
+    my $c = $t->write('shim.c', <<'EOF');
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int number(const char *name)
+{
+    int   fd, n;
+    char  buf[16];
+
+    fd = open(name, O_RDONLY);
+    if (fd == -1) {
+        return 0;
+    }
+
+    n = read(fd, buf, sizeof(buf) - 1);
+    close(fd);
+    buf[n > 0 ? n : 0] = '\0';
+
+    return atoi(buf);
+}
+
+/* a file of the log has no name at first: it is known by what it gets */
+
+static int segment(int fd, const void *p, size_t len)
+{
+    static int  known = -1;
+
+    if (len > 5 && memcmp(p, "{\"v\":", 5) == 0) {
+        known = fd;
+    }
+
+    return fd == known;
+}
+
+ssize_t write(int fd, const void *p, size_t len)
+{
+    static ssize_t (*next)(int, const void *, size_t);
+
+    if (next == NULL) {
+        next = (ssize_t (*)(int, const void *, size_t))
+               dlsym(RTLD_NEXT, "write");
+    }
+
+    if (segment(fd, p, len)) {
+
+        if (number(DIR "/enospc")) {
+            errno = ENOSPC;
+            return -1;
+        }
+
+        if (number(DIR "/eio")) {
+
+            /* half of it, then no more: a torn line */
+
+            if (len > 1) {
+                return next(fd, p, len / 2);
+            }
+
+            errno = EIO;
+            return -1;
+        }
+
+        if (number(DIR "/torn")) {
+
+            /* all but the last bytes of the last line */
+
+            if (len > 10) {
+                return next(fd, p, len - 10);
+            }
+
+            errno = ENOSPC;
+            return -1;
+        }
+
+        if (number(DIR "/short") && len > 7) {
+            len = 7;
+        }
+    }
+
+    return next(fd, p, len);
+}
+
+static int sync_with(const char *name, int fd)
+{
+    usleep(number(DIR "/slow") * 1000);
+
+    if (number(DIR "/sync")) {
+        errno = EIO;
+        return -1;
+    }
+
+    return ((int (*)(int)) dlsym(RTLD_NEXT, name))(fd);
+}
+
+int fdatasync(int fd) { return sync_with("fdatasync", fd); }
+
+int fsync(int fd) { return sync_with("fsync", fd); }
+EOF
+
+    if (system("cc -shared -fPIC -DDIR='\"$dir\"' -o '$dir/shim.so' '$c' -ldl"
+               . " 2>'$dir/shim.err'") != 0)
+    {
+        plan(skip_all => 'no C compiler');
+    }
+
+    my $old = $ENV{TEST_NGINX_PRELOAD};
+
+    # of that nginx alone
+
+    $t->{shim} = 1;
+    $ENV{TEST_NGINX_PRELOAD} = join ':', grep { $_ } $old, "$dir/shim.so";
+
+    return 1;
+}
+
+sub switch {
+    my ($name, $value) = @_;
+
+    $t->write($name, $value);
+}
+
+sub spew {
+    my ($file, $text) = @_;
+
+    open my $f, '>:raw', $file or die "$file: $!";
+    print $f $text;
+    close $f;
+}
+
+sub keep {
+    my ($file, $text) = @_;
+
+    rename $file, "$file.kept" or die "$file: $!";
+    spew($file, $text);
+    chmod 0640, $file;
+}
+
+sub restore { rename "$_[0].kept", $_[0] or die }
+
+sub fill {
+    my ($file) = @_;
+
+    open my $f, '>:raw', $file or die "$file: $!";
+    while (syswrite $f, 'x' x 1024) { }
+    close $f;
+}
+
+sub unmount {
+    my ($dir) = @_;
+
+    system("umount -l '$dir'") if grep { $_ eq $dir } @mounted;
+    @mounted = grep { $_ ne $dir } @mounted;
+}
+
+END {
+    if ($$ == $owner) {
+        my $code = $?;
+
+        unmount($_) for @mounted;
+        $? = $code;
+    }
+}
