@@ -100,6 +100,7 @@ static aiq_plan_t        plan;
 static aiq_token_memo_t *memo;        /* the one that requests are given */
 static void             *memo_mem;
 
+static aiq_ruleset_t     kept;        /* of the org asked for last */
 static unsigned char     plan_room[65536];
 
 
@@ -271,11 +272,10 @@ static aiq_rc_t
 ops_ruleset(void *data, aiq_store_txn_t *txn, aiq_str_t org,
     const aiq_ruleset_t **rules, aiq_err_t *e)
 {
-    aiq_rc_t       rc;
-    uint64_t       n;
-    aiq_mem_t      m;
+    aiq_rc_t   rc;
+    uint64_t   n;
+    aiq_mem_t  m;
 
-    static aiq_ruleset_t  kept;
     static unsigned char  space[65536];
 
     shared.rulesets++;
