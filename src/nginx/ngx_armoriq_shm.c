@@ -15,6 +15,10 @@
 
 #define NGX_ARMORIQ_SWEEP   64
 
+/* a worker whose idea of the time is older may still accept the token */
+
+#define NGX_ARMORIQ_GRACE   60
+
 
 static ngx_int_t ngx_armoriq_init_zone(ngx_shm_zone_t *shm_zone, void *data);
 static ngx_int_t ngx_armoriq_init_shctx(ngx_armoriq_zone_t *zone,
@@ -30,6 +34,8 @@ static ngx_armoriq_node_t *ngx_armoriq_lookup(ngx_armoriq_shctx_t *sh,
 static ngx_armoriq_node_t *ngx_armoriq_insert(ngx_armoriq_zone_t *zone,
     const u_char *key, uint32_t step, uint32_t kind);
 static ngx_uint_t ngx_armoriq_sweep(ngx_armoriq_zone_t *zone, ngx_uint_t n);
+static void ngx_armoriq_delete(ngx_armoriq_zone_t *zone,
+    ngx_armoriq_node_t *n);
 static int ngx_armoriq_seen(void *data, const aiq_hash_t key);
 static void ngx_armoriq_saw(void *data, const aiq_hash_t key, int64_t exp);
 static aiq_rc_t ngx_armoriq_reserve(void *data, const aiq_hash_t token,
@@ -131,6 +137,22 @@ ngx_armoriq_init_zone(ngx_shm_zone_t *shm_zone, void *data)
                           "zone \"%V\" was made by another version: restart "
                           "nginx instead of reloading it",
                           &shm_zone->shm.name);
+            return NGX_ERROR;
+        }
+
+        if (zone->conf->audit.len != old->conf->audit.len
+            || ngx_strncmp(zone->conf->audit.data, old->conf->audit.data,
+                           zone->conf->audit.len)
+               != 0)
+        {
+            /* records on their way would go to both */
+
+            ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                          "armoriq_audit \"%V\": zone \"%V\" holds records "
+                          "for \"%V\": restart nginx, or give the zone "
+                          "another name",
+                          &zone->conf->audit, &shm_zone->shm.name,
+                          &old->conf->audit);
             return NGX_ERROR;
         }
 
@@ -412,23 +434,31 @@ ngx_armoriq_sweep(ngx_armoriq_zone_t *zone, ngx_uint_t n)
         q = ngx_queue_last(&sh->queue);
         node = ngx_queue_data(q, ngx_armoriq_node_t, queue);
 
-        ngx_queue_remove(q);
-
         if (node->kind == ngx_armoriq_node_step
-            ? node->exp > now
+            ? node->exp + NGX_ARMORIQ_GRACE > now
             : !aiq_limit_idle(ngx_current_msec, node->value))
         {
+            ngx_queue_remove(q);
             ngx_queue_insert_head(&sh->queue, q);
             continue;
         }
 
-        ngx_rbtree_delete(&sh->rbtree, &node->node);
-        ngx_slab_free_locked(zone->shpool, node);
-        sh->nodes--;
+        ngx_armoriq_delete(zone, node);
         freed++;
     }
 
     return freed;
+}
+
+
+static void
+ngx_armoriq_delete(ngx_armoriq_zone_t *zone, ngx_armoriq_node_t *n)
+{
+    ngx_queue_remove(&n->queue);
+    ngx_rbtree_delete(&zone->sh->rbtree, &n->node);
+    ngx_slab_free_locked(zone->shpool, n);
+
+    zone->sh->nodes--;
 }
 
 
@@ -548,8 +578,10 @@ ngx_armoriq_release(void *data, const aiq_hash_t token, uint32_t step)
 
     n = ngx_armoriq_lookup(zone->sh, token, step, ngx_armoriq_node_step);
 
-    if (n && n->value) {
-        n->value--;
+    /* or calls that are refused later would fill the zone (R12) */
+
+    if (n && (n->value == 0 || --n->value == 0)) {
+        ngx_armoriq_delete(zone, n);
     }
 
     ngx_shmtx_unlock(&zone->shpool->mutex);
