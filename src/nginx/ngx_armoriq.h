@@ -25,6 +25,8 @@
 #define NGX_ARMORIQ_SKEW         30       /* of clocks, seconds */
 #define NGX_ARMORIQ_ARENA        (6 * 1024 * 1024)
 #define NGX_ARMORIQ_MEMO         256      /* tokens a worker remembers */
+#define NGX_ARMORIQ_TASK_TIME    60000    /* of a thread, milliseconds */
+#define NGX_ARMORIQ_API_TASKS    16       /* of a worker, at a time */
 #define NGX_ARMORIQ_RID_LEN      AIQ_AUDIT_RID_LEN
 #define NGX_ARMORIQ_RECORD_LEN   (NGX_INT64_LEN + 1)
 
@@ -139,6 +141,7 @@ struct ngx_armoriq_worker_s {
     ngx_str_t                      inst;
     uint64_t                       rid[2];      /* random, counter */
     uint64_t                       calls;       /* JSON-RPC ids of ours */
+    ngx_uint_t                     api_tasks;   /* under way */
     struct ngx_armoriq_session_s  *sessions;    /* with MCP servers */
     u_char                         inst_buf[32];
 };
@@ -251,6 +254,16 @@ aiq_mem_t *ngx_armoriq_arena(ngx_armoriq_worker_t *w);
 aiq_rc_t ngx_armoriq_ruleset(void *data, aiq_store_txn_t *txn, aiq_str_t org,
     const aiq_ruleset_t **rules, aiq_err_t *err);
 char *ngx_armoriq_check_conf(ngx_conf_t *cf, ngx_armoriq_main_conf_t *amcf);
+
+/*
+ * Threads.  A worker that is to exit does so when no timer is left, so each
+ * task under way has one; done() is 0 if only that timer has expired, and the
+ * task goes on.
+ */
+
+ngx_int_t ngx_armoriq_task_post(ngx_thread_pool_t *pool,
+    ngx_thread_task_t *task);
+ngx_uint_t ngx_armoriq_task_done(ngx_event_t *ev);
 
 /* after a wait of ours: as ngx_http_copy_thread_event_handler() does */
 

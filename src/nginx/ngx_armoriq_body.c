@@ -167,7 +167,7 @@ ngx_armoriq_body_file(ngx_http_request_t *r, ngx_buf_t *file, u_char *p,
     task->event.data = t;
     task->event.handler = ngx_armoriq_body_event;
 
-    if (ngx_thread_task_post(amcf->thread_pool, task) != NGX_OK) {
+    if (ngx_armoriq_task_post(amcf->thread_pool, task) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -214,6 +214,10 @@ ngx_armoriq_body_event(ngx_event_t *ev)
     ngx_connection_t         *c;
     ngx_http_request_t       *r;
     ngx_armoriq_body_task_t  *t;
+
+    if (!ngx_armoriq_task_done(ev)) {
+        return;
+    }
 
     t = ev->data;
     r = t->request;

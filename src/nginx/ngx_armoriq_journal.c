@@ -203,6 +203,10 @@ ngx_armoriq_journal_exit(ngx_armoriq_worker_t *w)
         ngx_del_timer(&j->retry);
     }
 
+    if (j->task->event.timer_set) {
+        ngx_del_timer(&j->task->event);
+    }
+
     /* the thread pool, a module before this one, has joined its threads */
 
     ngx_armoriq_journal_flush(j);
@@ -318,7 +322,7 @@ ngx_armoriq_journal_post(ngx_armoriq_journal_t *j)
         return;
     }
 
-    if (ngx_thread_task_post(j->worker->conf->thread_pool, j->task)
+    if (ngx_armoriq_task_post(j->worker->conf->thread_pool, j->task)
         != NGX_OK)
     {
         ngx_add_timer(&j->retry, NGX_ARMORIQ_RETRY);
@@ -539,6 +543,10 @@ ngx_armoriq_journal_event(ngx_event_t *ev)
     ngx_armoriq_ctx_t      *ctx;
     ngx_armoriq_shctx_t    *sh;
     ngx_armoriq_journal_t  *j;
+
+    if (!ngx_armoriq_task_done(ev)) {
+        return;
+    }
 
     j = ev->data;
     sh = j->zone->sh;

@@ -31,6 +31,8 @@ static void ngx_armoriq_worker_reap(ngx_event_t *ev);
 static void ngx_armoriq_worker_seal(ngx_cycle_t *cycle);
 static char *ngx_armoriq_check_store(ngx_conf_t *cf,
     ngx_armoriq_main_conf_t *amcf);
+static char *ngx_armoriq_check_owner(ngx_conf_t *cf,
+    ngx_armoriq_main_conf_t *amcf);
 static char *ngx_armoriq_check_audit(ngx_conf_t *cf,
     ngx_armoriq_main_conf_t *amcf);
 
@@ -95,6 +97,47 @@ ngx_armoriq_check_store(ngx_conf_t *cf, ngx_armoriq_main_conf_t *amcf)
     }
 
     aiq_store_close(store);
+
+    return ngx_armoriq_check_owner(cf, amcf);
+}
+
+
+/*
+ * A lock file that was missing, after a restore say, is made by whoever opens
+ * the store first: here by root, and no worker could use it.
+ */
+
+static char *
+ngx_armoriq_check_owner(ngx_conf_t *cf, ngx_armoriq_main_conf_t *amcf)
+{
+    u_char           data[NGX_MAX_PATH], lock[NGX_MAX_PATH];
+    ngx_file_info_t  owner, fi;
+
+    if (geteuid() != 0) {
+        return NGX_CONF_OK;
+    }
+
+    (void) ngx_snprintf(data, NGX_MAX_PATH, "%V/data.mdb%Z", &amcf->store);
+    (void) ngx_snprintf(lock, NGX_MAX_PATH, "%V/lock.mdb%Z", &amcf->store);
+
+    if (ngx_file_info(data, &owner) == NGX_FILE_ERROR
+        || ngx_file_info(lock, &fi) == NGX_FILE_ERROR)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                           "armoriq_store \"%V\" cannot be examined",
+                           &amcf->store);
+        return NGX_CONF_ERROR;
+    }
+
+    if (fi.st_uid == owner.st_uid) {
+        return NGX_CONF_OK;
+    }
+
+    if (lchown((char *) lock, owner.st_uid, owner.st_gid) == -1) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                           "lchown() \"%s\" failed", lock);
+        return NGX_CONF_ERROR;
+    }
 
     return NGX_CONF_OK;
 }
@@ -348,9 +391,11 @@ ngx_armoriq_ruleset(void *data, aiq_store_txn_t *txn, aiq_str_t org,
     ngx_armoriq_worker_t *w = data;
 
     size_t                size;
+    u_char               *p;
     aiq_rc_t              rc;
     uint64_t              revision;
     aiq_mem_t             mem;
+    aiq_ruleset_t         loaded;
     ngx_armoriq_rules_t  *slot;
 
     rc = aiq_store_revision(txn, &revision);
@@ -369,31 +414,38 @@ ngx_armoriq_ruleset(void *data, aiq_store_txn_t *txn, aiq_str_t org,
         return AIQ_OK;
     }
 
-    if (slot->mem) {
-        ngx_free(slot->mem);
-        slot->mem = NULL;
-    }
+    /*
+     * The org may be one that an unverified token names: what is in the slot
+     * gives way only to rules that are there.
+     */
 
     for (size = 64 * 1024; size <= 16 * 1024 * 1024; size *= 4) {
 
-        slot->mem = ngx_alloc(size, w->cycle->log);
-        if (slot->mem == NULL) {
+        p = ngx_alloc(size, w->cycle->log);
+        if (p == NULL) {
             return AIQ_E_NO_MEMORY;
         }
 
-        mem.pos = slot->mem;
-        mem.end = slot->mem + size;
+        mem.pos = p;
+        mem.end = p + size;
 
-        rc = aiq_ruleset_load(&slot->rules, txn, org, aiq_tzfile_load, NULL,
-                              &mem, err);
+        rc = aiq_ruleset_load(&loaded, txn, org, aiq_tzfile_load, NULL, &mem,
+                              err);
 
         if (rc == AIQ_OK) {
+
+            if (slot->mem) {
+                ngx_free(slot->mem);
+            }
+
+            slot->mem = p;
+            slot->rules = loaded;
+
             *rules = &slot->rules;
             return AIQ_OK;
         }
 
-        ngx_free(slot->mem);
-        slot->mem = NULL;
+        ngx_free(p);
 
         if (rc != AIQ_E_NO_MEMORY && rc != AIQ_D_JSON_TOO_LARGE) {
             return rc;
@@ -401,6 +453,44 @@ ngx_armoriq_ruleset(void *data, aiq_store_txn_t *txn, aiq_str_t org,
     }
 
     return rc;
+}
+
+
+ngx_int_t
+ngx_armoriq_task_post(ngx_thread_pool_t *pool, ngx_thread_task_t *task)
+{
+    task->event.log = ngx_cycle->log;
+
+    if (ngx_thread_task_post(pool, task) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_add_timer(&task->event, NGX_ARMORIQ_TASK_TIME);
+
+    return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_armoriq_task_done(ngx_event_t *ev)
+{
+    if (ev->timedout) {
+        ev->timedout = 0;
+
+        ngx_log_error(NGX_LOG_ALERT, ev->log, 0,
+                      "armoriq: a thread has been at work for more than "
+                      "%d seconds", NGX_ARMORIQ_TASK_TIME / 1000);
+
+        ngx_add_timer(ev, NGX_ARMORIQ_TASK_TIME);
+
+        return 0;
+    }
+
+    if (ev->timer_set) {
+        ngx_del_timer(ev);
+    }
+
+    return 1;
 }
 
 
