@@ -33,7 +33,7 @@
 #define AIQ_TOKEN_HEADER_MAX  4096      /* JOSE header, decoded */
 #define AIQ_TOKEN_DEPTH       16        /* nesting of header and claims */
 #define AIQ_JSON_DEPTH        64        /* nesting of a body */
-#define AIQ_JSON_TOKENS       65536     /* values and keys in one text */
+#define AIQ_JSON_TOKENS       131072    /* values and keys in one text */
 #define AIQ_JSON_SAFE         9007199254740991LL    /* 2^53 - 1, RFC 7493 2.2 */
 #define AIQ_PLAN_STEPS        1024      /* steps of one plan */
 #define AIQ_PROOF_MAX         64        /* nodes of one Merkle proof */
@@ -90,6 +90,7 @@ typedef struct {
     X(HEADER_DUPLICATE,       400, "a header must not be sent twice")         \
     X(UPGRADE_NOT_ALLOWED,    400, "protocol upgrades are not accepted")      \
     X(INVOKE_INVALID,         400, "the invoke envelope is not valid")        \
+    X(REQUEST_INVALID,        400, "a field of the request is missing or wrong") \
                                                                               \
     /* identity */                                                            \
     X(IDENTITY_MISSING,       401, "no API key or token was presented")       \

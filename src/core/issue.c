@@ -103,13 +103,13 @@ aiq_issue_read(aiq_issued_pair_t *out, const aiq_issue_t *in,
                                 aiq_string("{\"allow\":[\"*\"],\"deny\":[]}");
 
     if (!aiq_name_ok(in->user) || !aiq_name_ok(in->agent)) {
-        return aiq_fail(err, AIQ_D_TOKEN_CLAIMS, "%s: 1 to %d bytes of text",
+        return aiq_fail(err, AIQ_D_REQUEST_INVALID, "%s: 1 to %d bytes of text",
                         aiq_name_ok(in->user) ? "agent_id" : "user_id",
                         AIQ_NAME_MAX);
     }
 
     if (in->lifetime < 0 || in->lifetime > AIQ_ISSUE_LIFETIME_MAX) {
-        return aiq_fail(err, AIQ_D_TOKEN_LIFETIME,
+        return aiq_fail(err, AIQ_D_REQUEST_INVALID,
                         "expires_in: 1 to %d seconds",
                         AIQ_ISSUE_LIFETIME_MAX);
     }

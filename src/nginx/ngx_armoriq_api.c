@@ -49,6 +49,8 @@ struct ngx_armoriq_api_task_s {
 
 static const ngx_armoriq_api_t *ngx_armoriq_api_find(ngx_http_request_t *r,
     ngx_uint_t *known);
+static ngx_int_t ngx_armoriq_api_allow(ngx_http_request_t *r,
+    ngx_uint_t methods);
 static void ngx_armoriq_api_body(ngx_http_request_t *r);
 static ngx_int_t ngx_armoriq_api_start(ngx_http_request_t *r);
 static aiq_rc_t ngx_armoriq_api_key(ngx_http_request_t *r,
@@ -106,7 +108,11 @@ ngx_armoriq_api_handler(ngx_http_request_t *r)
         }
 
         if (known) {
-            return ngx_armoriq_api_error(r, AIQ_D_METHOD_NOT_ALLOWED, NULL);
+            rc = ngx_armoriq_api_allow(r, known);
+
+            return (rc == NGX_OK)
+                   ? ngx_armoriq_api_error(r, AIQ_D_METHOD_NOT_ALLOWED, NULL)
+                   : rc;
         }
 
         ngx_str_set(&body, "{\"success\":false,\"message\":\"no such API\","
@@ -157,7 +163,36 @@ ngx_armoriq_api_handler(ngx_http_request_t *r)
 }
 
 
-/* the path behind the prefix of the location, or the whole path */
+static ngx_int_t
+ngx_armoriq_api_allow(ngx_http_request_t *r, ngx_uint_t methods)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_memzero(h, sizeof(ngx_table_elt_t));
+
+    h->hash = 1;
+    ngx_str_set(&h->key, "Allow");
+
+    if (methods & NGX_HTTP_POST) {
+        ngx_str_set(&h->value, "POST");
+
+    } else {
+        ngx_str_set(&h->value, "GET, HEAD");
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * The path behind the prefix of the location, or the whole path.  known: the
+ * methods there are for it.
+ */
 
 static const ngx_armoriq_api_t *
 ngx_armoriq_api_find(ngx_http_request_t *r, ngx_uint_t *known)
@@ -195,7 +230,7 @@ ngx_armoriq_api_find(ngx_http_request_t *r, ngx_uint_t *known)
             continue;
         }
 
-        *known = 1;
+        *known |= api->method;
 
         if (r->method & api->method) {
             return api;
@@ -277,9 +312,15 @@ ngx_armoriq_api_start(ngx_http_request_t *r)
     task->event.handler = ngx_armoriq_api_event;
     task->event.data = t;
 
-    if (ngx_thread_task_post(w->conf->thread_pool, task) != NGX_OK) {
-        return ngx_armoriq_api_error(r, AIQ_E_INTERNAL, NULL);
+    /* the threads are those that write records, too: leave some to them */
+
+    if (w->api_tasks >= NGX_ARMORIQ_API_TASKS
+        || ngx_armoriq_task_post(w->conf->thread_pool, task) != NGX_OK)
+    {
+        return ngx_armoriq_api_error(r, AIQ_E_STORE_UNAVAILABLE, NULL);
     }
+
+    w->api_tasks++;
 
     r->main->blocked++;
     r->aio = 1;
@@ -432,10 +473,21 @@ static void
 ngx_armoriq_api_event(ngx_event_t *ev)
 {
     ngx_http_request_t      *r;
+    ngx_armoriq_worker_t    *w;
     ngx_armoriq_api_task_t  *t;
+
+    if (!ngx_armoriq_task_done(ev)) {
+        return;
+    }
 
     t = ev->data;
     r = t->request;
+
+    w = ngx_armoriq_get_worker(r);
+
+    if (w) {
+        w->api_tasks--;
+    }
 
     r->main->blocked--;
     r->aio = 0;
@@ -667,7 +719,7 @@ ngx_armoriq_api_token_read(ngx_armoriq_api_task_t *t, aiq_json_t *doc,
     if (aiq_json_double(doc, i, &seconds) != AIQ_OK || !(seconds >= 1)
         || seconds > AIQ_ISSUE_LIFETIME_MAX)
     {
-        return aiq_fail(&t->err, AIQ_D_TOKEN_LIFETIME,
+        return aiq_fail(&t->err, AIQ_D_REQUEST_INVALID,
                         "expires_in: 1 to %d seconds",
                         AIQ_ISSUE_LIFETIME_MAX);
     }
