@@ -28,6 +28,14 @@ ngx_armoriq_gate_handler(ngx_http_request_t *r)
 
     why = ngx_armoriq_check(r, ctx);
 
+    if (why == NULL && alcf->invoke
+        && r->content_handler != ngx_armoriq_invoke_handler)
+    {
+        /* an envelope was judged: nobody else may read it as something else */
+
+        why = "another handler in a location with \"armoriq_invoke\"";
+    }
+
     if (why == NULL && ctx->gated) {
 
         /* of upstreams without "armoriq_guard" this is the only count */

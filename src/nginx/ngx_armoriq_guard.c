@@ -17,6 +17,11 @@ static ngx_int_t ngx_armoriq_guard_lint(ngx_conf_t *cf,
     ngx_http_upstream_srv_conf_t *us);
 static ngx_int_t ngx_armoriq_guard_common(ngx_conf_t *cf,
     ngx_http_upstream_srv_conf_t *us, ngx_http_upstream_srv_conf_t *other);
+static ngx_int_t ngx_armoriq_guard_implicit(ngx_conf_t *cf,
+    ngx_http_upstream_srv_conf_t *us, ngx_http_upstream_srv_conf_t *other);
+static ngx_int_t ngx_armoriq_guard_found(ngx_conf_t *cf,
+    ngx_http_upstream_srv_conf_t *us, ngx_http_upstream_srv_conf_t *other,
+    ngx_str_t *address);
 static ngx_uint_t ngx_armoriq_guarded(ngx_http_upstream_srv_conf_t *us);
 
 
@@ -99,6 +104,10 @@ ngx_armoriq_guard_init_peer(ngx_http_request_t *r,
         why = "another body is to be sent";
     }
 
+    if (why == NULL && ctx->conf->invoke) {
+        why = "an envelope is not a call";
+    }
+
     if (why == NULL) {
         ctx->spent = 1;
 
@@ -144,12 +153,56 @@ ngx_armoriq_guard_lint(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
 
     for (i = 0; i < umcf->upstreams.nelts; i++) {
 
-        if (ngx_armoriq_guarded(uscfp[i]) || uscfp[i]->servers == NULL) {
+        if (ngx_armoriq_guarded(uscfp[i])) {
             continue;
         }
 
-        if (ngx_armoriq_guard_common(cf, us, uscfp[i]) != NGX_OK) {
+        if (uscfp[i]->servers
+            ? ngx_armoriq_guard_common(cf, us, uscfp[i]) != NGX_OK
+            : ngx_armoriq_guard_implicit(cf, us, uscfp[i]) != NGX_OK)
+        {
             return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* proxy_pass to a host name that has several addresses */
+
+static ngx_int_t
+ngx_armoriq_guard_implicit(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us,
+    ngx_http_upstream_srv_conf_t *other)
+{
+    ngx_uint_t                     i, k;
+    ngx_http_upstream_server_t    *a;
+    ngx_http_upstream_rr_peer_t   *peer;
+    ngx_http_upstream_rr_peers_t  *peers;
+
+    peers = other->peer.data;
+
+    if (peers == NULL) {
+        return NGX_OK;
+    }
+
+    a = us->servers->elts;
+
+    for (peer = peers->peer; peer; peer = peer->next) {
+
+        for (i = 0; i < us->servers->nelts; i++) {
+
+            for (k = 0; k < a[i].naddrs; k++) {
+
+                if (ngx_cmp_sockaddr(a[i].addrs[k].sockaddr,
+                                     a[i].addrs[k].socklen,
+                                     peer->sockaddr, peer->socklen, 1)
+                    == NGX_OK)
+                {
+                    return ngx_armoriq_guard_found(cf, us, other,
+                                                   &peer->name);
+                }
+            }
         }
     }
 
@@ -178,26 +231,32 @@ ngx_armoriq_guard_common(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us,
                                      a[i].addrs[k / b[j].naddrs].socklen,
                                      b[j].addrs[n].sockaddr,
                                      b[j].addrs[n].socklen, 1)
-                    != NGX_OK)
+                    == NGX_OK)
                 {
-                    continue;
+                    return ngx_armoriq_guard_found(cf, us, other,
+                                                   &b[j].addrs[n].name);
                 }
-
-                ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                              "\"%V\" of the guarded upstream \"%V\" can also "
-                              "be reached by upstream \"%V\" in %s:%ui: "
-                              "use \"%V\" there, or write \"armoriq_guard;\" "
-                              "in both",
-                              &b[j].addrs[n].name, &us->host, &other->host,
-                              other->file_name ? other->file_name
-                                               : (u_char *) "",
-                              other->line, &us->host);
-                return NGX_ERROR;
             }
         }
     }
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_armoriq_guard_found(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us,
+    ngx_http_upstream_srv_conf_t *other, ngx_str_t *address)
+{
+    ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                  "\"%V\" of the guarded upstream \"%V\" can also be reached "
+                  "by upstream \"%V\" in %s:%ui: use \"%V\" there, or write "
+                  "\"armoriq_guard;\" in both",
+                  address, &us->host, &other->host,
+                  other->file_name ? other->file_name : (u_char *) "",
+                  other->line, &us->host);
+
+    return NGX_ERROR;
 }
 
 
