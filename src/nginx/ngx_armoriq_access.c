@@ -25,7 +25,8 @@ static void ngx_armoriq_access_post_read(ngx_http_request_t *r);
 static void ngx_armoriq_access_body(ngx_http_request_t *r, ngx_int_t rc);
 static ngx_int_t ngx_armoriq_access_judge(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx);
-static ngx_uint_t ngx_armoriq_access_dry_run(ngx_armoriq_ctx_t *ctx);
+static ngx_uint_t ngx_armoriq_access_dry_run(ngx_http_request_t *r,
+    ngx_armoriq_ctx_t *ctx);
 static ngx_int_t ngx_armoriq_access_durable(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx);
 static ngx_int_t ngx_armoriq_access_judged(ngx_http_request_t *r,
@@ -97,8 +98,11 @@ ngx_armoriq_access_handler(ngx_http_request_t *r)
          */
 
         ctx->conf = alcf;
+        ctx->state = ngx_armoriq_judged;
         ctx->d.rc = AIQ_D_BODY_INCOMPLETE;
         ctx->d.verdict = AIQ_VERDICT_DENY;
+
+        (void) ngx_armoriq_record_intent(r, ctx);
 
         return ngx_armoriq_deny(r, ctx, ctx->d.rc);
     }
@@ -131,7 +135,8 @@ ngx_armoriq_access_start(ngx_http_request_t *r, ngx_armoriq_loc_conf_t *alcf)
      * up to client_body_timeout and a temporary file, a key is asked first.
      */
 
-    if (!ngx_armoriq_access_preread(r)
+    if (!alcf->dry_run
+        && !ngx_armoriq_access_preread(r)
         && ngx_armoriq_judge_headers(r, ctx) != NGX_OK)
     {
         ctx->state = ngx_armoriq_judged;
@@ -219,7 +224,7 @@ ngx_armoriq_access_judge(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 
     rc = ngx_armoriq_judge(r, ctx);
 
-    ctx->permit = (rc == NGX_OK) || ngx_armoriq_access_dry_run(ctx);
+    ctx->permit = (rc == NGX_OK) || ngx_armoriq_access_dry_run(r, ctx);
 
     if (!ctx->permit) {
         ctx->state = ngx_armoriq_judged;
@@ -253,11 +258,18 @@ ngx_armoriq_access_judge(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 /* what would be refused goes on, but only what could be forwarded at all */
 
 static ngx_uint_t
-ngx_armoriq_access_dry_run(ngx_armoriq_ctx_t *ctx)
+ngx_armoriq_access_dry_run(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 {
-    return ctx->conf->dry_run
-           && !ctx->conf->invoke
-           && aiq_is_denied(ctx->d.rc);
+    if (!ctx->conf->dry_run || ctx->conf->invoke
+        || !aiq_is_denied(ctx->d.rc))
+    {
+        return 0;
+    }
+
+    /* the body of another method than POST was not read */
+
+    return r->method == NGX_HTTP_POST
+           || (r->headers_in.content_length_n <= 0 && !r->headers_in.chunked);
 }
 
 
@@ -272,7 +284,7 @@ ngx_armoriq_access_durable(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 
     } else if (ctx->d.verdict == AIQ_VERDICT_PERMIT
                && ngx_armoriq_judge_again(r, ctx) != NGX_OK
-               && !ngx_armoriq_access_dry_run(ctx))
+               && !ngx_armoriq_access_dry_run(r, ctx))
     {
         /* the OUTCOME will say that it was not sent */
 

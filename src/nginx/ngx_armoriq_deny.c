@@ -130,14 +130,6 @@ ngx_armoriq_refuse(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx, char *wall,
 
         /* nobody has judged this request: the refusal is its only record */
 
-        ngx_armoriq_worker_t  *w;
-
-        w = ngx_armoriq_get_worker(r);
-
-        if (w) {
-            ngx_armoriq_new_rid(w, ctx->rid);
-        }
-
         ctx->permit = 0;
         ctx->d.rc = AIQ_D_ENFORCEMENT_BYPASS;
         ctx->d.verdict = AIQ_VERDICT_DENY;

@@ -236,7 +236,10 @@ ngx_armoriq_invoke_identity(ngx_armoriq_worker_t *w, ngx_armoriq_ctx_t *ctx,
     aiq_str_t    parts[10];
     ngx_uint_t   i;
 
-    parts[1] = ctx->d.server;
+    /* the location, not its name: another server{} may have that one too */
+
+    parts[1].data = (u_char *) &b->mcp;
+    parts[1].len = sizeof(ngx_armoriq_mcp_t *);
     parts[3] = ctx->d.org;
     parts[5] = ctx->d.apikey.id;
     parts[7] = ctx->d.user;

@@ -153,7 +153,9 @@ ngx_armoriq_judge_headers(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
         ctx->d.verdict = AIQ_VERDICT_DENY;
     }
 
-    if (rc != AIQ_OK && ngx_armoriq_keep(r, ctx) != NGX_OK) {
+    /* kept also if it is fine so far: the body may yet fail to come */
+
+    if (ngx_armoriq_keep(r, ctx) != NGX_OK) {
         aiq_store_abort(in.txn);
         ngx_armoriq_fault(r, ctx, AIQ_E_NO_MEMORY);
         return NGX_DECLINED;
@@ -407,6 +409,10 @@ ngx_armoriq_record_intent(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 
     if (w == NULL) {
         return NGX_ERROR;
+    }
+
+    if (ctx->rid[0] == 0) {
+        ngx_armoriq_new_rid(w, ctx->rid);
     }
 
     ngx_memzero(&rec, sizeof(aiq_audit_intent_t));
