@@ -202,6 +202,8 @@ ngx_int_t ngx_armoriq_deny(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
     aiq_rc_t rc);
 ngx_int_t ngx_armoriq_refuse(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
     char *wall, char *why);
+ngx_int_t ngx_armoriq_add_header(ngx_http_request_t *r, char *name,
+    u_char *value, size_t len);
 ngx_int_t ngx_armoriq_send_json(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *body);
 

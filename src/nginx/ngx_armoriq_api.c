@@ -49,8 +49,6 @@ struct ngx_armoriq_api_task_s {
 
 static const ngx_armoriq_api_t *ngx_armoriq_api_find(ngx_http_request_t *r,
     ngx_uint_t *known);
-static ngx_int_t ngx_armoriq_api_allow(ngx_http_request_t *r,
-    ngx_uint_t methods);
 static void ngx_armoriq_api_body(ngx_http_request_t *r);
 static ngx_int_t ngx_armoriq_api_start(ngx_http_request_t *r);
 static aiq_rc_t ngx_armoriq_api_key(ngx_http_request_t *r,
@@ -108,11 +106,14 @@ ngx_armoriq_api_handler(ngx_http_request_t *r)
         }
 
         if (known) {
-            rc = ngx_armoriq_api_allow(r, known);
+            rc = (known & NGX_HTTP_POST)
+                 ? ngx_armoriq_add_header(r, "Allow", (u_char *) "POST", 4)
+                 : ngx_armoriq_add_header(r, "Allow", (u_char *) "GET, HEAD",
+                                          9);
 
             return (rc == NGX_OK)
                    ? ngx_armoriq_api_error(r, AIQ_D_METHOD_NOT_ALLOWED, NULL)
-                   : rc;
+                   : NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
         ngx_str_set(&body, "{\"success\":false,\"message\":\"no such API\","
@@ -160,32 +161,6 @@ ngx_armoriq_api_handler(ngx_http_request_t *r)
     rc = ngx_http_read_client_request_body(r, ngx_armoriq_api_body);
 
     return (rc >= NGX_HTTP_SPECIAL_RESPONSE) ? rc : NGX_DONE;
-}
-
-
-static ngx_int_t
-ngx_armoriq_api_allow(ngx_http_request_t *r, ngx_uint_t methods)
-{
-    ngx_table_elt_t  *h;
-
-    h = ngx_list_push(&r->headers_out.headers);
-    if (h == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    ngx_memzero(h, sizeof(ngx_table_elt_t));
-
-    h->hash = 1;
-    ngx_str_set(&h->key, "Allow");
-
-    if (methods & NGX_HTTP_POST) {
-        ngx_str_set(&h->value, "POST");
-
-    } else {
-        ngx_str_set(&h->value, "GET, HEAD");
-    }
-
-    return NGX_OK;
 }
 
 
@@ -567,6 +542,14 @@ ngx_armoriq_api_error(ngx_http_request_t *r, aiq_rc_t rc, aiq_err_t *err)
 
     p = ngx_pnalloc(r->pool, size);
     if (p == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (aiq_http_status(rc) == NGX_HTTP_UNAUTHORIZED
+        && ngx_armoriq_add_header(r, "WWW-Authenticate",
+                                  (u_char *) "Bearer realm=\"armoriq\"", 22)
+           != NGX_OK)
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 

@@ -20,8 +20,6 @@
 static ngx_int_t ngx_armoriq_deny_prepare(ngx_http_request_t *r);
 static ngx_int_t ngx_armoriq_deny_headers(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx, aiq_rc_t rc);
-static ngx_int_t ngx_armoriq_deny_header(ngx_http_request_t *r, char *name,
-    u_char *value, size_t len);
 static void ngx_armoriq_deny_write(aiq_out_t *out, ngx_armoriq_ctx_t *ctx,
     aiq_rc_t rc);
 static void ngx_armoriq_deny_write_rpc(aiq_out_t *out, ngx_armoriq_ctx_t *ctx,
@@ -199,7 +197,7 @@ ngx_armoriq_deny_headers(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
             - r->headers_out.status_line.data;
     }
 
-    if (ngx_armoriq_deny_header(r, "Cache-Control", (u_char *) "no-store", 8)
+    if (ngx_armoriq_add_header(r, "Cache-Control", (u_char *) "no-store", 8)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -210,7 +208,7 @@ ngx_armoriq_deny_headers(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
             ? (u_char *) "Bearer realm=\"armoriq\""
             : (u_char *) "Bearer realm=\"armoriq\", error=\"invalid_token\"";
 
-        return ngx_armoriq_deny_header(r, "WWW-Authenticate", p,
+        return ngx_armoriq_add_header(r, "WWW-Authenticate", p,
                                        ngx_strlen(p));
     }
 
@@ -224,14 +222,14 @@ ngx_armoriq_deny_headers(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
 
         retry = (ctx->d.retry_ms + 999) / 1000;
 
-        return ngx_armoriq_deny_header(r, "Retry-After", p,
+        return ngx_armoriq_add_header(r, "Retry-After", p,
                                        ngx_sprintf(p, "%uL",
                                                    retry ? retry : 1)
                                        - p);
     }
 
     if (status == NGX_HTTP_NOT_ALLOWED) {
-        return ngx_armoriq_deny_header(r, "Allow",
+        return ngx_armoriq_add_header(r, "Allow",
                                        ctx->conf->invoke
                                        ? (u_char *) "POST"
                                        : (u_char *) "POST, GET, DELETE",
@@ -242,8 +240,8 @@ ngx_armoriq_deny_headers(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
 }
 
 
-static ngx_int_t
-ngx_armoriq_deny_header(ngx_http_request_t *r, char *name, u_char *value,
+ngx_int_t
+ngx_armoriq_add_header(ngx_http_request_t *r, char *name, u_char *value,
     size_t len)
 {
     ngx_table_elt_t  *h;
@@ -404,7 +402,7 @@ ngx_armoriq_send_json(ngx_http_request_t *r, ngx_uint_t status,
 {
     r->headers_out.status = status;
 
-    if (ngx_armoriq_deny_header(r, "Cache-Control", (u_char *) "no-store", 8)
+    if (ngx_armoriq_add_header(r, "Cache-Control", (u_char *) "no-store", 8)
         != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
