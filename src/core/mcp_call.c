@@ -99,14 +99,17 @@ aiq_rc_t
 aiq_mcp_read_initialized(aiq_str_t text, int sse, uint64_t id,
     aiq_mem_t *mem, aiq_str_t *version)
 {
-    aiq_rc_t   rc;
-    aiq_str_t  data;
+    aiq_rc_t        rc;
+    aiq_str_t       data;
+    unsigned char  *pos;
 
     if (!sse) {
         return aiq_mcp_read_answer(text, id, mem, version);
     }
 
-    /* notifications may come before it */
+    pos = mem->pos;
+
+    /* notifications may come before it, as many as there are */
 
     while (aiq_mcp_event(&text, &data)) {
         rc = aiq_mcp_read_answer(data, id, mem, version);
@@ -114,6 +117,8 @@ aiq_mcp_read_initialized(aiq_str_t text, int sse, uint64_t id,
         if (rc != AIQ_DECLINED) {
             return rc;
         }
+
+        mem->pos = pos;
     }
 
     return AIQ_DECLINED;
@@ -127,9 +132,18 @@ aiq_mcp_read_answer(aiq_str_t text, uint64_t id, aiq_mem_t *mem,
     size_t      i;
     int64_t     got;
     uint32_t    result;
+    aiq_rc_t    rc;
     aiq_json_t  doc;
 
-    if (aiq_json_parse(&doc, text, AIQ_JSON_DEPTH, mem, NULL) != AIQ_OK
+    rc = aiq_json_parse(&doc, text, AIQ_JSON_DEPTH, mem, NULL);
+
+    /* a text this short has not too many values: there was no room */
+
+    if (rc == AIQ_D_JSON_TOO_LARGE && text.len < AIQ_JSON_TOKENS) {
+        return AIQ_E_NO_MEMORY;
+    }
+
+    if (rc != AIQ_OK
         || aiq_json_int(&doc, aiq_json_get(&doc, 0, "id"), &got) != AIQ_OK
         || got != (int64_t) id)
     {
@@ -138,11 +152,14 @@ aiq_mcp_read_answer(aiq_str_t text, uint64_t id, aiq_mem_t *mem,
 
     result = aiq_json_get(&doc, 0, "result");
 
-    if (result == AIQ_JSON_NONE
-        || aiq_json_string(&doc, aiq_json_get(&doc, result,
-                                              "protocolVersion"),
-                           mem, version)
-           != AIQ_OK
+    rc = aiq_json_string(&doc, aiq_json_get(&doc, result, "protocolVersion"),
+                         mem, version);
+
+    if (aiq_is_fault(rc)) {
+        return rc;
+    }
+
+    if (rc != AIQ_OK
         || version->len == 0 || version->len >= AIQ_MCP_VERSION_MAX)
     {
         return AIQ_D_RPC_INVALID;

@@ -32,7 +32,7 @@ void aiq_mcp_write_initialize(aiq_out_t *out, uint64_t id, aiq_str_t version);
 /*
  * The answer to "initialize" in a JSON document or an event stream, maybe not
  * complete yet: AIQ_OK and the version (in mem), AIQ_DECLINED (not there yet,
- * or not readable), AIQ_D_RPC_INVALID (there, but refused).
+ * or not readable), AIQ_D_RPC_INVALID (there, but refused), AIQ_E_NO_MEMORY.
  */
 
 aiq_rc_t aiq_mcp_read_initialized(aiq_str_t text, int sse, uint64_t id,
