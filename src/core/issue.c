@@ -155,6 +155,12 @@ aiq_issue_read(aiq_issued_pair_t *out, const aiq_issue_t *in,
 
     rc = aiq_json_parse(&doc, *policy, AIQ_TOKEN_DEPTH, in->mem, err);
 
+    /* a text this short has not too many values: there was no room */
+
+    if (rc == AIQ_D_JSON_TOO_LARGE && policy->len < AIQ_JSON_TOKENS) {
+        return AIQ_E_NO_MEMORY;
+    }
+
     if (rc == AIQ_OK) {
         rc = aiq_policy_compile(compiled, &doc, 0, 0, in->tz, in->tz_data,
                                 in->mem, err);
