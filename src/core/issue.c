@@ -108,6 +108,11 @@ aiq_issue_read(aiq_issued_pair_t *out, const aiq_issue_t *in,
                         AIQ_NAME_MAX);
     }
 
+    if (in->context.len && !aiq_name_ok(in->context)) {
+        return aiq_fail(err, AIQ_D_REQUEST_INVALID,
+                        "context_id: 1 to %d bytes of text", AIQ_NAME_MAX);
+    }
+
     if (in->lifetime < 0 || in->lifetime > AIQ_ISSUE_LIFETIME_MAX) {
         return aiq_fail(err, AIQ_D_REQUEST_INVALID,
                         "expires_in: 1 to %d seconds",
@@ -149,6 +154,12 @@ aiq_issue_read(aiq_issued_pair_t *out, const aiq_issue_t *in,
         }
 
         *policy = aiq_out_done(&text);
+
+        if (policy->len > AIQ_TOKEN_MAX / 4) {
+            return aiq_fail(err, AIQ_D_POLICY_INVALID,
+                            "policy: longer than %d bytes in canonical form",
+                            AIQ_TOKEN_MAX / 4);
+        }
     }
 
     /* compiled from the text that is signed, so it is known to compile */
