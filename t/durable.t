@@ -34,6 +34,7 @@ subtest 'half a line' => sub { failing_disk('eio') };
 subtest 'fdatasync() fails' => sub { failing_disk('sync') };
 subtest 'few bytes at once' => sub { failing_disk('short') };
 subtest 'half a group' => \&torn_group;
+subtest 'killed while it writes' => \&killed_writer;
 subtest 'a full disk' => \&full_disk;
 
 done_testing();
@@ -406,6 +407,67 @@ sub torn_group {
 
     $t->allow_alerts(qr/armoriq/);
     finish();
+}
+
+# A worker dies when its records are in the file, but before it could say so:
+# who takes over finds them in the ring, and must find them in the file, too.
+
+sub killed_writer {
+    shim() or return;
+    begin();
+    $t->allow_alerts(qr/exited on signal 9/);
+
+    permitted('a call', call());
+    switch('slow', 800);
+
+    # while an outcome is written
+
+    is(http_parse(drain(begin_call(body(), $auth)))->{status}, 200,
+       'another one, whose outcome is on its way');
+    is(seen(), 1, 'it has left');
+    replace_worker();
+    switch('slow', 0);
+    recovers();
+    verified();
+
+    # while an intent is written
+
+    switch('slow', 800);
+
+    my $s = begin_call(body(), $auth);
+
+    replace_worker();
+    switch('slow', 0);
+    is(drain($s), '', 'its client has no answer');
+    is(seen(), 0, 'it has not left');
+    recovers();
+
+    $t->stop();
+    verified();
+
+    my (%intent, %outcome);
+
+    $intent{$_->{rid}}++ for $t->audit_records('INTENT');
+    $outcome{$_->{rid}}++ for $t->audit_records('OUTCOME');
+
+    is_deeply([ grep { $intent{$_} > 1 } keys %intent ], [],
+              'no intent was written twice');
+    is_deeply([ grep { $outcome{$_} > 1 } keys %outcome ], [],
+              'no outcome was written twice');
+
+    finish();
+}
+
+sub replace_worker {
+    my ($old) = $t->workers();
+
+    sleep 0.3;
+    kill 'KILL', $old;
+
+    for (1 .. 250) {
+        last if grep { $_ != $old } $t->workers();
+        sleep 0.02;
+    }
 }
 
 sub recovers {
