@@ -66,6 +66,10 @@ sub new {
 
     $self->{ports} = [ free_ports($o{ports} || 1) ];
 
+    # so that what was started is ended
+
+    $SIG{$_} ||= sub { exit 1 } for qw/HUP INT TERM/;
+
     return $self;
 }
 
@@ -624,6 +628,7 @@ sub upstream {
     $self->{upstream_port} = $sock->sockport;
     $self->{hits_file} = "$self->{dir}/hits";
 
+    my $parent = $$;
     my $pid = fork;
     die "fork: $!" if !defined $pid;
 
@@ -637,7 +642,17 @@ sub upstream {
             POSIX::_exit(0);
         };
 
+        my $sel = IO::Select->new($sock);
+
         while (1) {
+
+            # a test that was killed leaves nobody who would end this
+
+            if (!$sel->can_read(1)) {
+                POSIX::_exit(0) if getppid() != $parent;
+                next;
+            }
+
             my $c = $sock->accept or next;
             my $child = fork;
 
