@@ -42,6 +42,8 @@ struct aiq_audit_s {
     uint64_t         unsynced;        /* first one not synced by us, or 0 */
     uint64_t         from;            /* written but not confirmed, or 0 */
     uint64_t         to;
+    unsigned         whole;           /* of the group that failed: records
+                                         that are in the file all the same */
     unsigned char   *buf;
     size_t           cap;
     unsigned         known:1;         /* end, seq and leaf are those of size */
@@ -58,6 +60,10 @@ typedef struct {
 } aiq_audit_batch_t;
 
 
+static aiq_rc_t aiq_audit_append_locked(aiq_audit_t *log,
+    const aiq_str_t *bodies, unsigned n, unsigned flags, int64_t now_us,
+    aiq_crypto_t *c, aiq_audit_pos_t *pos, aiq_err_t *err);
+static aiq_rc_t aiq_audit_described(const aiq_audit_t *log, aiq_err_t *err);
 static aiq_rc_t aiq_audit_check(const aiq_str_t *bodies, unsigned n,
     size_t *size, aiq_err_t *err);
 static aiq_rc_t aiq_audit_room(aiq_audit_t *log, size_t size, aiq_err_t *err);
@@ -91,9 +97,7 @@ static aiq_rc_t aiq_audit_write(aiq_audit_t *log, const aiq_audit_batch_t *b,
 aiq_rc_t
 aiq_audit_open(aiq_audit_t **plog, const char *dir, aiq_err_t *err)
 {
-    int           fd;
     aiq_rc_t      rc;
-    struct stat   st;
     aiq_audit_t  *log;
 
     *plog = NULL;
@@ -110,11 +114,10 @@ aiq_audit_open(aiq_audit_t **plog, const char *dir, aiq_err_t *err)
     rc = aiq_audit_dir(dir, &log->dir, err);
 
     if (rc == AIQ_OK) {
-        rc = aiq_audit_open_at(log->dir, "log.json", O_RDONLY, &fd, &st, err);
+        rc = aiq_audit_described(log, err);
     }
 
     if (rc == AIQ_OK) {
-        (void) close(fd);
         rc = aiq_audit_lock(log, err);
     }
 
@@ -131,6 +134,29 @@ aiq_audit_open(aiq_audit_t **plog, const char *dir, aiq_err_t *err)
     *plog = log;
 
     return AIQ_OK;
+}
+
+
+/* a log.json that says nothing is found now, not with the first record */
+
+static aiq_rc_t
+aiq_audit_described(const aiq_audit_t *log, aiq_err_t *err)
+{
+    aiq_rc_t       rc;
+    aiq_hash_t     hash;
+    aiq_crypto_t  *c;
+
+    c = aiq_crypto_new();
+    if (c == NULL) {
+        return aiq_fail(err, AIQ_E_CRYPTO_FAILED,
+                        "libcrypto cannot be used");
+    }
+
+    rc = aiq_audit_genesis(log->dir, c, hash, err);
+
+    aiq_crypto_free(c);
+
+    return (rc == AIQ_DECLINED) ? AIQ_E_AUDIT_UNAVAILABLE : rc;
 }
 
 
@@ -164,21 +190,64 @@ aiq_audit_append(aiq_audit_t *log, const aiq_str_t *bodies, unsigned n,
     aiq_err_t *err)
 {
     size_t    size;
+    unsigned  i;
     aiq_rc_t  rc;
 
     if (n == 0) {
         return AIQ_OK;
     }
 
+    log->whole = 0;
+
     rc = aiq_audit_check(bodies, n, &size, err);
+
+    if (rc == AIQ_OK) {
+        rc = aiq_audit_room(log, size, err);
+    }
+
+    if (rc == AIQ_OK) {
+        rc = aiq_audit_append_locked(log, bodies, n, flags, now_us, c, pos,
+                                     err);
+    }
+
+    if (rc != AIQ_OK && pos) {
+
+        for (i = log->whole; i < n; i++) {
+            pos[i].seq = 0;
+        }
+    }
+
+    return rc;
+}
+
+
+aiq_rc_t
+aiq_audit_position(aiq_audit_t *log, aiq_crypto_t *c, uint64_t *seq,
+    aiq_err_t *err)
+{
+    aiq_rc_t  rc;
+
+    rc = aiq_audit_lock(log, err);
     if (rc != AIQ_OK) {
         return rc;
     }
 
-    rc = aiq_audit_room(log, size, err);
-    if (rc != AIQ_OK) {
-        return rc;
-    }
+    rc = aiq_audit_tail(log, c, err);
+
+    *seq = log->seq;
+
+    aiq_audit_unlock(log);
+
+    return rc;
+}
+
+
+static aiq_rc_t
+aiq_audit_append_locked(aiq_audit_t *log, const aiq_str_t *bodies,
+    unsigned n, unsigned flags, int64_t now_us, aiq_crypto_t *c,
+    aiq_audit_pos_t *pos, aiq_err_t *err)
+{
+    aiq_rc_t  rc;
 
     rc = aiq_audit_lock(log, err);
     if (rc != AIQ_OK) {
@@ -694,6 +763,7 @@ aiq_audit_begin(aiq_audit_t *log, const aiq_str_t *bodies, unsigned n,
     /* the name may be lost with the power: do not build on it */
 
     log->dead = (rc != AIQ_OK);
+    log->whole = log->dead ? n : 0;
     log->from = log->dead ? b.seq - n + 1 : 0;
     log->to = log->dead ? b.seq : 0;
 
@@ -809,6 +879,7 @@ aiq_audit_go_on(aiq_audit_t *log, const aiq_str_t *bodies, unsigned n,
         rc = aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
                       "the audit log cannot be synced: %m");
         log->dead = 1;
+        log->whole = n;
         log->from = log->unsynced;
         log->to = log->seq;
 
@@ -859,6 +930,8 @@ failed:
     for (whole = 0, i = 0; i < done; i++) {
         whole += (log->buf[i] == '\n');
     }
+
+    log->whole = (unsigned) whole;
 
     if (whole) {
         log->from = first;

@@ -135,14 +135,25 @@ typedef struct {
 /*
  * Writes n records under the lock of the log: reads the tail again if
  * another process has moved it, gives out seq and prev, one write, one
- * fdatasync.  All or nothing as far as the caller is concerned: on
- * AIQ_E_AUDIT_UNAVAILABLE none of them may be relied on, and the next call
- * begins a new segment.  Blocks: for threads and the CLI.
+ * fdatasync.  On AIQ_E_AUDIT_UNAVAILABLE none of them may be relied on; those
+ * whose lines are in the file all the same (a sync has failed, or what was
+ * behind them was not written) have a pos with seq, the others seq 0, and
+ * the next call declares them in a RECOVERY record: do not append them again.
+ * Blocks: for threads and the CLI.
  */
 
 aiq_rc_t aiq_audit_append(aiq_audit_t *log, const aiq_str_t *bodies,
     unsigned n, unsigned flags, int64_t now_us, aiq_crypto_t *c,
     aiq_audit_pos_t *pos, aiq_err_t *err);
+
+
+/*
+ * The number of the last record, 0 if there is none.  With it a process that
+ * was killed while it wrote can be told from one that had not begun.
+ */
+
+aiq_rc_t aiq_audit_position(aiq_audit_t *log, aiq_crypto_t *c, uint64_t *seq,
+    aiq_err_t *err);
 
 
 /* reading */
