@@ -115,6 +115,7 @@ typedef struct {
 
     unsigned                       permit:1;    /* may go on */
     unsigned                       recorded:1;  /* intent is set */
+    unsigned                       unsure:1;    /* but may not last */
     unsigned                       carried:1;
     unsigned                       gated:1;     /* has passed the gate */
     unsigned                       spent:1;     /* has passed the guard */

@@ -278,7 +278,7 @@ ngx_armoriq_access_durable(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 {
     ctx->state = ngx_armoriq_judged;
 
-    if (!ctx->recorded) {
+    if (!ctx->recorded || ctx->unsure) {
         ctx->d.rc = AIQ_E_AUDIT_UNAVAILABLE;
         ctx->d.verdict = AIQ_VERDICT_DENY;
 

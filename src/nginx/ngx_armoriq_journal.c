@@ -8,8 +8,9 @@
  * The number in the chain is given when the group is written, so a worker
  * that dies in between leaves no gap.
  *
- * A group that cannot be written leaves the ring as it is, but for the
- * records that somebody waits for: those are void, their requests refused.
+ * A group that cannot be written leaves the ring as it is, but for what got
+ * into the file in spite of that, and for the records that somebody waits
+ * for: those are void, their requests refused.
  */
 
 
@@ -57,6 +58,11 @@ static void ngx_armoriq_journal_flush(ngx_armoriq_journal_t *j);
 static aiq_rc_t ngx_armoriq_journal_write(ngx_armoriq_journal_t *j,
     ngx_armoriq_group_t *g);
 static void ngx_armoriq_journal_collect(ngx_armoriq_journal_t *j,
+    ngx_armoriq_group_t *g);
+static aiq_rc_t ngx_armoriq_journal_mark(ngx_armoriq_journal_t *j,
+    ngx_armoriq_group_t *g);
+static aiq_rc_t ngx_armoriq_journal_resume(ngx_armoriq_journal_t *j);
+static void ngx_armoriq_journal_unsure(ngx_armoriq_journal_t *j,
     ngx_armoriq_group_t *g);
 static void ngx_armoriq_journal_void(ngx_armoriq_journal_t *j);
 static void ngx_armoriq_journal_event(ngx_event_t *ev);
@@ -362,6 +368,14 @@ ngx_armoriq_journal_flush(ngx_armoriq_journal_t *j)
         return;
     }
 
+    if (sh->writing && ngx_armoriq_journal_resume(j) != AIQ_OK) {
+        j->failed = 1;
+        ngx_armoriq_journal_void(j);
+
+        (void) flock(j->lock, LOCK_UN);
+        return;
+    }
+
     ngx_shmtx_lock(&j->zone->shpool->mutex);
     head = sh->head;
     ngx_shmtx_unlock(&j->zone->shpool->mutex);
@@ -453,6 +467,12 @@ ngx_armoriq_journal_write(ngx_armoriq_journal_t *j, ngx_armoriq_group_t *g)
     rc = AIQ_OK;
 
     if (g->n) {
+        rc = ngx_armoriq_journal_mark(j, g);
+
+        if (rc != AIQ_OK) {
+            return rc;
+        }
+
         ngx_gettimeofday(&tv);
 
         rc = aiq_audit_append(j->log, g->bodies, (unsigned) g->n,
@@ -460,6 +480,7 @@ ngx_armoriq_journal_write(ngx_armoriq_journal_t *j, ngx_armoriq_group_t *g)
                               (int64_t) tv.tv_sec * 1000000 + tv.tv_usec,
                               j->crypto, g->pos, &j->err);
         if (rc != AIQ_OK) {
+            ngx_armoriq_journal_unsure(j, g);
             return rc;
         }
     }
@@ -470,7 +491,7 @@ ngx_armoriq_journal_write(ngx_armoriq_journal_t *j, ngx_armoriq_group_t *g)
         res = &sh->results[g->entries[i]->record % NGX_ARMORIQ_RESULTS];
 
         res->record = g->entries[i]->record;
-        res->written = 1;
+        res->written = NGX_ARMORIQ_WRITTEN;
         res->pos = g->pos[i];
 
         /* what was left by a failure is behind those that it has voided */
@@ -481,10 +502,131 @@ ngx_armoriq_journal_write(ngx_armoriq_journal_t *j, ngx_armoriq_group_t *g)
     }
 
     sh->tail = g->tail;
+    sh->writing = 0;
 
     ngx_shmtx_unlock(&j->zone->shpool->mutex);
 
     return AIQ_OK;
+}
+
+
+/* before a group is written: where it begins in the log and ends in the ring */
+
+static aiq_rc_t
+ngx_armoriq_journal_mark(ngx_armoriq_journal_t *j, ngx_armoriq_group_t *g)
+{
+    aiq_rc_t              rc;
+    uint64_t              seq;
+    ngx_armoriq_shctx_t  *sh;
+
+    rc = aiq_audit_position(j->log, j->crypto, &seq, &j->err);
+
+    if (rc != AIQ_OK) {
+        return rc;
+    }
+
+    sh = j->zone->sh;
+
+    ngx_shmtx_lock(&j->zone->shpool->mutex);
+
+    sh->base = seq;
+    sh->group = g->tail;
+    sh->writing = 1;
+
+    ngx_shmtx_unlock(&j->zone->shpool->mutex);
+
+    return AIQ_OK;
+}
+
+
+/*
+ * Whoever wrote this group was killed over it.  What has got into the log is
+ * not written again; a request that still waits for one of these is refused,
+ * and its INTENT stays without an OUTCOME, as those of the dead worker do.
+ */
+
+static aiq_rc_t
+ngx_armoriq_journal_resume(ngx_armoriq_journal_t *j)
+{
+    aiq_rc_t               rc;
+    uint64_t               seq, pos, there;
+    ngx_armoriq_entry_t   *e;
+    ngx_armoriq_shctx_t   *sh;
+    ngx_armoriq_result_t  *res;
+
+    sh = j->zone->sh;
+
+    rc = aiq_audit_position(j->log, j->crypto, &seq, &j->err);
+
+    if (rc != AIQ_OK) {
+        return rc;
+    }
+
+    ngx_shmtx_lock(&j->zone->shpool->mutex);
+
+    there = (seq > sh->base) ? seq - sh->base : 0;
+
+    for (pos = sh->tail; pos < sh->group && there; /* void */ ) {
+
+        e = (ngx_armoriq_entry_t *) (sh->ring + pos % sh->size);
+        pos += ngx_armoriq_entry_size(e->len);
+
+        if (e->flags & (NGX_ARMORIQ_ENTRY_PAD|NGX_ARMORIQ_ENTRY_VOID)) {
+            continue;
+        }
+
+        e->flags |= NGX_ARMORIQ_ENTRY_VOID;
+        there--;
+
+        res = &sh->results[e->record % NGX_ARMORIQ_RESULTS];
+        res->record = e->record;
+        res->written = NGX_ARMORIQ_LOST;
+
+        if (sh->done <= e->record) {
+            sh->done = e->record + 1;
+        }
+    }
+
+    sh->writing = 0;
+
+    ngx_shmtx_unlock(&j->zone->shpool->mutex);
+
+    return AIQ_OK;
+}
+
+
+/*
+ * What is in the file is not written twice: its INTENT gets an OUTCOME that
+ * says "not_sent", and an OUTCOME stands as it is.
+ */
+
+static void
+ngx_armoriq_journal_unsure(ngx_armoriq_journal_t *j, ngx_armoriq_group_t *g)
+{
+    ngx_uint_t             i;
+    ngx_armoriq_result_t  *res;
+
+    ngx_shmtx_lock(&j->zone->shpool->mutex);
+
+    for (i = 0; i < g->n; i++) {
+
+        if (g->pos[i].seq == 0) {
+            continue;
+        }
+
+        g->entries[i]->flags |= NGX_ARMORIQ_ENTRY_VOID;
+
+        res = &j->zone->sh->results[g->entries[i]->record
+                                    % NGX_ARMORIQ_RESULTS];
+
+        res->record = g->entries[i]->record;
+        res->written = NGX_ARMORIQ_UNSURE;
+        res->pos = g->pos[i];
+    }
+
+    j->zone->sh->writing = 0;
+
+    ngx_shmtx_unlock(&j->zone->shpool->mutex);
 }
 
 
@@ -523,7 +665,7 @@ ngx_armoriq_journal_void(ngx_armoriq_journal_t *j)
 
         res = &sh->results[e->record % NGX_ARMORIQ_RESULTS];
         res->record = e->record;
-        res->written = 0;
+        res->written = NGX_ARMORIQ_LOST;
     }
 
     sh->done = sh->next;
@@ -627,10 +769,11 @@ ngx_armoriq_journal_result(ngx_armoriq_journal_t *j, ngx_armoriq_ctx_t *ctx)
 
     ngx_shmtx_lock(&j->zone->shpool->mutex);
 
-    ok = (res->record == ctx->record && res->written);
+    ok = (res->record == ctx->record && res->written != NGX_ARMORIQ_LOST);
 
     if (ok) {
         ctx->intent = res->pos;
+        ctx->unsure = (res->written == NGX_ARMORIQ_UNSURE);
     }
 
     ngx_shmtx_unlock(&j->zone->shpool->mutex);

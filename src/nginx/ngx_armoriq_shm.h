@@ -43,11 +43,15 @@ typedef struct {
 } ngx_armoriq_node_t;
 
 
+#define NGX_ARMORIQ_LOST      0         /* not written */
+#define NGX_ARMORIQ_WRITTEN   1
+#define NGX_ARMORIQ_UNSURE    2         /* in the file, but not for certain */
+
 /* what became of a record: kept until so many records later */
 
 typedef struct {
     uint64_t                  record;
-    uint64_t                  written;  /* 1, or 0: failed */
+    uint64_t                  written;  /* NGX_ARMORIQ_... */
     aiq_audit_pos_t           pos;
 } ngx_armoriq_result_t;
 
@@ -90,6 +94,13 @@ struct ngx_armoriq_shctx_s {
     uint64_t                  next;     /* number of the next record */
     uint64_t                  done;     /* below it all have a result */
     uint64_t                  failures;
+
+    /* a group is being written: up to here, behind that record of the log */
+
+    uint64_t                  writing;
+    uint64_t                  group;
+    uint64_t                  base;
+
     ngx_armoriq_result_t     *results;
 };
 

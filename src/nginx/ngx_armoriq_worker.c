@@ -146,18 +146,20 @@ ngx_armoriq_check_owner(ngx_conf_t *cf, ngx_armoriq_main_conf_t *amcf)
 static char *
 ngx_armoriq_check_audit(ngx_conf_t *cf, ngx_armoriq_main_conf_t *amcf)
 {
-    u_char          name[NGX_MAX_PATH];
-    ngx_file_info_t  fi;
+    aiq_err_t     err;
+    aiq_audit_t  *log;
 
-    (void) ngx_snprintf(name, NGX_MAX_PATH, "%V/log.json%Z", &amcf->audit);
+    err.text[0] = '\0';
 
-    if (ngx_file_info(name, &fi) == NGX_FILE_ERROR) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           "armoriq_audit: \"%s\" cannot be found: make it "
-                           "with \"armoriqctl init --store DIR --org NAME "
-                           "--audit %V\"", name, &amcf->audit);
+    if (aiq_audit_open(&log, (char *) amcf->audit.data, &err) != AIQ_OK) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "armoriq_audit: \"%V\": %s: \"armoriqctl init "
+                           "--store DIR --org NAME --audit %V\" makes one",
+                           &amcf->audit, err.text, &amcf->audit);
         return NGX_CONF_ERROR;
     }
+
+    aiq_audit_close(log);
 
     return NGX_CONF_OK;
 }
