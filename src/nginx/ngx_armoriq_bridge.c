@@ -480,6 +480,10 @@ ngx_armoriq_bridge_lost(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
     ctx->spent = 0;
     ctx->gated = 0;
 
+    /* what was refused then is no call, whatever comes now */
+
+    b->tries = r->upstream_states ? r->upstream_states->nelts : 0;
+
     /* forget the session that failed, not one that has replaced it since */
 
     w = ngx_armoriq_get_worker(r);

@@ -46,6 +46,8 @@ struct ngx_armoriq_bridge_s {
     ngx_http_request_t            *sr;
     ngx_armoriq_bridge_state_e     state;
     ngx_uint_t                     status;      /* of the last subrequest */
+    ngx_uint_t                     tries;       /* upstream states before a
+                                                   session was lost */
     ngx_str_t                      tool;        /* NUL behind it */
     ngx_str_t                      call;
     ngx_armoriq_session_t          session;

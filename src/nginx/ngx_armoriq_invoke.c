@@ -184,8 +184,8 @@ ngx_armoriq_invoke_compose(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
 
 
 /*
- * The name as a value of Mcp-Name: what is not visible ASCII is encoded (MCP
- * 2026-07-28, basic/transports).
+ * The name as a value of Mcp-Name: what is not visible ASCII, or looks as if
+ * it were encoded, is encoded (MCP 2026-07-28, basic/transports).
  */
 
 static ngx_int_t
@@ -205,7 +205,9 @@ ngx_armoriq_invoke_name(ngx_http_request_t *r, aiq_str_t tool,
 
     aiq_out_init(&out, p, size);
 
-    if (aiq_mcp_tool_ok(tool)) {
+    if (aiq_mcp_tool_ok(tool)
+        && (tool.len < 2 || ngx_strncmp(tool.data, "=?", 2) != 0))
+    {
         aiq_out_mem(&out, tool.data, tool.len);
 
     } else {

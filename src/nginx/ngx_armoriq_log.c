@@ -7,7 +7,7 @@
  */
 
 
-#include "ngx_armoriq.h"
+#include "ngx_armoriq_bridge.h"
 
 
 /* what upstreams did with a request, over all tries */
@@ -21,7 +21,7 @@ typedef struct {
 
 
 static void ngx_armoriq_log_upstream(ngx_http_request_t *r,
-    ngx_armoriq_upstream_t *u);
+    ngx_armoriq_ctx_t *ctx, ngx_armoriq_upstream_t *u);
 static char *ngx_armoriq_log_status(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx, ngx_armoriq_upstream_t *u);
 
@@ -69,7 +69,7 @@ ngx_armoriq_settle(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
         return;
     }
 
-    ngx_armoriq_log_upstream(r, &u);
+    ngx_armoriq_log_upstream(r, ctx, &u);
 
     status = ngx_armoriq_log_status(r, ctx, &u);
 
@@ -113,7 +113,8 @@ ngx_armoriq_settle(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 
 
 static void
-ngx_armoriq_log_upstream(ngx_http_request_t *r, ngx_armoriq_upstream_t *u)
+ngx_armoriq_log_upstream(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
+    ngx_armoriq_upstream_t *u)
 {
     ngx_uint_t                  i;
     ngx_http_upstream_state_t  *state;
@@ -128,7 +129,9 @@ ngx_armoriq_log_upstream(ngx_http_request_t *r, ngx_armoriq_upstream_t *u)
 
     state = r->upstream_states->elts;
 
-    for (i = 0; i < r->upstream_states->nelts; i++) {
+    i = ctx->bridge ? ctx->bridge->tries : 0;
+
+    for ( /* void */ ; i < r->upstream_states->nelts; i++) {
 
         if (state[i].peer == NULL) {
             continue;
