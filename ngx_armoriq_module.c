@@ -20,6 +20,8 @@ static char *ngx_armoriq_dir(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_armoriq_audit(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_armoriq_mcp(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static ngx_int_t ngx_armoriq_mcp_protocol(ngx_str_t *value,
+    ngx_armoriq_mcp_t *mcp);
 static char *ngx_armoriq_limit(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_armoriq_limit_rate(ngx_conf_t *cf, ngx_str_t *value,
@@ -429,26 +431,29 @@ ngx_armoriq_mcp(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     mcp->name = value[1];
     mcp->uri = clcf->name;
-    ngx_str_set(&mcp->protocol, "2025-11-25");
-
     for (i = 2; i < cf->args->nelts; i++) {
 
-        if (value[i].len == 19
-            && ngx_strncmp(value[i].data, "protocol=20", 11) == 0)
-        {
-            mcp->protocol.data = value[i].data + 9;
-            mcp->protocol.len = 10;
+        if (ngx_armoriq_mcp_protocol(&value[i], mcp) == NGX_OK) {
+            continue;
 
-        } else if (ngx_strcmp(value[i].data, "stateless") == 0) {
+        } else if (ngx_strcmp(value[i].data, "stateless") == 0
+                   && !mcp->stateless)
+        {
             mcp->stateless = 1;
 
         } else {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "invalid parameter \"%V\", it must be "
-                               "\"protocol=YYYY-MM-DD\" or \"stateless\"",
+                               "\"stateless\", or \"protocol=\" and one of "
+                               "2024-11-05, 2025-03-26, 2025-06-18, "
+                               "2025-11-25, 2026-07-28, each once",
                                &value[i]);
             return NGX_CONF_ERROR;
         }
+    }
+
+    if (mcp->protocol.len == 0) {
+        ngx_str_set(&mcp->protocol, "2025-11-25");
     }
 
     /* dates compare as strings; from this one on there are no sessions */
@@ -457,6 +462,37 @@ ngx_armoriq_mcp(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     mcp->stateless |= mcp->modern;
 
     return NGX_CONF_OK;
+}
+
+
+/* a revision that we know how to speak; NGX_DECLINED: none, or the second */
+
+static ngx_int_t
+ngx_armoriq_mcp_protocol(ngx_str_t *value, ngx_armoriq_mcp_t *mcp)
+{
+    ngx_uint_t  i;
+
+    static char  *revisions[] = {
+        "2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"
+    };
+
+    if (value->len != 19 || ngx_strncmp(value->data, "protocol=", 9) != 0
+        || mcp->protocol.len)
+    {
+        return NGX_DECLINED;
+    }
+
+    for (i = 0; i < sizeof(revisions) / sizeof(revisions[0]); i++) {
+
+        if (ngx_strcmp(value->data + 9, revisions[i]) == 0) {
+            mcp->protocol.data = value->data + 9;
+            mcp->protocol.len = 10;
+
+            return NGX_OK;
+        }
+    }
+
+    return NGX_DECLINED;
 }
 
 
@@ -491,20 +527,26 @@ ngx_armoriq_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     ngx_memzero(rule, sizeof(aiq_limit_rule_t));
 
-    rule->keys = 1 << AIQ_LIMIT_USER;
+    rule->limit.burst = NGX_MAX_INT_T_VALUE;
     rule->id = (uint32_t) ++amcf->nlimits;
 
     value = cf->args->elts;
 
     for (i = 1; i < cf->args->nelts; i++) {
 
-        if (ngx_strncmp(value[i].data, "rate=", 5) == 0) {
+        if (ngx_strncmp(value[i].data, "rate=", 5) == 0
+            && rule->limit.calls == 0)
+        {
             rv = ngx_armoriq_limit_rate(cf, &value[i], &rule->limit);
 
-        } else if (ngx_strncmp(value[i].data, "key=", 4) == 0) {
+        } else if (ngx_strncmp(value[i].data, "key=", 4) == 0
+                   && rule->keys == 0)
+        {
             rv = ngx_armoriq_limit_keys(cf, &value[i], &rule->keys);
 
-        } else if (ngx_strncmp(value[i].data, "burst=", 6) == 0) {
+        } else if (ngx_strncmp(value[i].data, "burst=", 6) == 0
+                   && rule->limit.burst == NGX_MAX_INT_T_VALUE)
+        {
             s.data = value[i].data + 6;
             s.len = value[i].len - 6;
 
@@ -520,7 +562,7 @@ ngx_armoriq_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "invalid parameter \"%V\", write "
                                "\"rate=10r/s\", \"burst=20\" or "
-                               "\"key=user\" (org, user, agent, tool, mcp, "
+                               "\"key=user\", each once (org, user, agent, tool, mcp, "
                                "token, several joined by \"+\")", &value[i]);
             return NGX_CONF_ERROR;
         }
@@ -528,6 +570,14 @@ ngx_armoriq_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (rule->limit.calls == 0) {
         return "needs \"rate=\"";
+    }
+
+    if (rule->limit.burst == NGX_MAX_INT_T_VALUE) {
+        rule->limit.burst = 0;
+    }
+
+    if (rule->keys == 0) {
+        rule->keys = 1 << AIQ_LIMIT_USER;
     }
 
     return NGX_CONF_OK;
