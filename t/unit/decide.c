@@ -298,9 +298,9 @@ static const row_t  tokens[] = {
     { "an org that is not there", AIQ_D_TOKEN_OWNER, KEYED,
       { .claim = "org", .value = "\"initech\"" }, NULL, NULL },
     { "another org", AIQ_D_TOKEN_SIGNATURE, BARE,
-      { .claim = "org", .value = "\"globex\"" }, NULL, NULL },
+      { .claim = "org", .value = "\"ajax\"" }, NULL, NULL },
     { "another org", AIQ_D_TOKEN_OWNER, KEYED,
-      { .claim = "org", .value = "\"globex\"" }, NULL, NULL },
+      { .claim = "org", .value = "\"ajax\"" }, NULL, NULL },
 
     { "a bit of R", AIQ_D_TOKEN_SIGNATURE, ALL, { .forge = 1 }, NULL, NULL },
     { "a bit of S", AIQ_D_TOKEN_SIGNATURE, ALL, { .forge = 40 }, NULL, NULL },
@@ -446,7 +446,7 @@ w_issuer_gone(int on)
 static void
 w_issuer_other(int on)
 {
-    set_issuer(&acme, "main", on ? globex.pub : acme.pub, 1);
+    set_issuer(&acme, "main", on ? ajax.pub : acme.pub, 1);
 }
 
 
@@ -478,12 +478,12 @@ w_revoked_other(int on)
     if (on) {
         set_revoked(&acme, "j-10");
         set_revoked(&acme, "j-");
-        set_revoked(&globex, "j-1");
+        set_revoked(&ajax, "j-1");
 
     } else {
         drop(&acme, AIQ_STORE_REVOKED, S("j-10"));
         drop(&acme, AIQ_STORE_REVOKED, S("j-"));
-        drop(&globex, AIQ_STORE_REVOKED, S("j-1"));
+        drop(&ajax, AIQ_STORE_REVOKED, S("j-1"));
     }
 }
 

@@ -85,7 +85,7 @@ w_nothing(int on)
 static void
 w_other_org(int on)
 {
-    set_org(&globex, !on, 0);
+    set_org(&ajax, !on, 0);
 }
 
 
@@ -101,11 +101,11 @@ w_other_token(int on)
 {
     if (on) {
         set_revoked(&acme, "j-10");
-        set_revoked(&globex, "j-1");
+        set_revoked(&ajax, "j-1");
 
     } else {
         drop(&acme, AIQ_STORE_REVOKED, S("j-10"));
-        drop(&globex, AIQ_STORE_REVOKED, S("j-1"));
+        drop(&ajax, AIQ_STORE_REVOKED, S("j-1"));
     }
 }
 
@@ -216,7 +216,7 @@ static void
 w_other_key_off(int on)
 {
     set_key(&acme, 1, !on, 0);
-    set_key(&globex, 0, !on, 0);
+    set_key(&ajax, 0, !on, 0);
 }
 
 

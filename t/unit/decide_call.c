@@ -10,7 +10,8 @@
 #include "decide_rows.h"
 
 
-#define HASH0   "0000000000000000000000000000000000000000000000000000000000000000"
+#define ZERO16  "0000000000000000"
+#define HASH0   ZERO16 ZERO16 ZERO16 ZERO16
 #define LIST    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}"
 
 #define OTHER_PLAN                                                            \

@@ -10,9 +10,6 @@
 #include "decide_rows.h"
 
 
-#define JOSE    "{\"alg\":\"EdDSA\",\"kid\":\"main\",\"typ\":\"intent+jwt\"}"
-
-
 static void test_pairs(void);
 static void test_signed_by_other(void);
 static void test_separate(void);
@@ -37,7 +34,7 @@ test_pairs(void)
     unsigned          i, k, kind, n;
     aiq_rc_t          rc;
     const char       *keys[3];
-    static tenant_t  *const  orgs[] = { &acme, &globex };
+    static tenant_t  *const  orgs[] = { &acme, &ajax };
 
     for (kind = NATIVE; kind <= STRING; kind <<= 1) {
         for (i = 0; i < 4; i++) {
@@ -90,21 +87,21 @@ test_signed_by_other(void)
     static change_t  c = { 0 };
 
     forger = acme;
-    memcpy(forger.seed, globex.seed, AIQ_KEY_LEN);
-    memcpy(forger.pub, globex.pub, AIQ_KEY_LEN);
+    memcpy(forger.seed, ajax.seed, AIQ_KEY_LEN);
+    memcpy(forger.pub, ajax.pub, AIQ_KEY_LEN);
 
     for (kind = BARE; kind <= STRING; kind <<= 1) {
         forget();
 
         same_rc(run(&forger, kind, &c), kind == INVOKE
                 ? AIQ_D_TOKEN_KEY : AIQ_D_TOKEN_SIGNATURE,
-                "a token of acme, signed by globex (%s)", kind_name(kind));
+                "a token of acme, signed by ajax (%s)", kind_name(kind));
     }
 
-    /* and the signature is known as one that globex had made */
+    /* and the signature is known as one that ajax had made */
 
     forget();
-    (void) run(&globex, BARE, &c);
+    (void) run(&ajax, BARE, &c);
 
     same_rc(run(&forger, BARE, &c), AIQ_D_TOKEN_SIGNATURE,
             "a verified signature is verified for one key");
@@ -126,49 +123,49 @@ test_separate(void)
         new_memo();
 
         n += (run(&acme, kind, &c) == AIQ_OK && d.step == 0);
-        n += (run(&globex, kind, &c) == AIQ_OK && d.step == 0);
+        n += (run(&ajax, kind, &c) == AIQ_OK && d.step == 0);
         n += (uses() == 2);
     }
 
     ok(n == 18, "both orgs, one memo, one ledger");
 
-    set_user(&globex, "alice", 0);
-    set_agent(&globex, "sysadmin", 0);
-    set_server(&globex, "fs", 0);
-    set_revoked(&globex, "j-1");
-    set_policy(&globex, "all", "{\"name\":\"all\",\"deny\":[\"*\"]}");
-    drop(&globex, AIQ_STORE_PLAN, plan_id());
-    set_issuer(&globex, "main", globex.pub, 0);
+    set_user(&ajax, "alice", 0);
+    set_agent(&ajax, "sysadmin", 0);
+    set_server(&ajax, "fs", 0);
+    set_revoked(&ajax, "j-1");
+    set_policy(&ajax, "all", "{\"name\":\"all\",\"deny\":[\"*\"]}");
+    drop(&ajax, AIQ_STORE_PLAN, plan_id());
+    set_issuer(&ajax, "main", ajax.pub, 0);
 
     n = 0;
 
     for (kind = BARE; kind <= STRING; kind <<= 1) {
         forget();
         n += (run(&acme, kind, &c) == AIQ_OK);
-        n += (run(&globex, kind, &c) != AIQ_OK);
+        n += (run(&ajax, kind, &c) != AIQ_OK);
     }
 
-    ok(n == 12, "all is switched off in globex and nothing in acme");
+    ok(n == 12, "all is switched off in ajax and nothing in acme");
 
-    set_org(&globex, 0, 0);
+    set_org(&ajax, 0, 0);
 
     forget();
     ok(run(&acme, INVOKE, &c) == AIQ_OK
-       && run(&globex, INVOKE, &c) == AIQ_D_KEY_INVALID
-       && run(&globex, BARE, &c) == AIQ_D_TOKEN_KEY,
-       "globex itself is switched off");
+       && run(&ajax, INVOKE, &c) == AIQ_D_KEY_INVALID
+       && run(&ajax, BARE, &c) == AIQ_D_TOKEN_KEY,
+       "ajax itself is switched off");
 
-    set_org(&globex, 1, 0);
-    set_user(&globex, "alice", 1);
-    set_agent(&globex, "sysadmin", 1);
-    set_server(&globex, "fs", 1);
-    drop(&globex, AIQ_STORE_REVOKED, S("j-1"));
-    set_policy(&globex, "all", "{\"name\":\"all\",\"allow\":[\"*\"]}");
-    set_plan(&globex);
-    set_issuer(&globex, "main", globex.pub, 1);
+    set_org(&ajax, 1, 0);
+    set_user(&ajax, "alice", 1);
+    set_agent(&ajax, "sysadmin", 1);
+    set_server(&ajax, "fs", 1);
+    drop(&ajax, AIQ_STORE_REVOKED, S("j-1"));
+    set_policy(&ajax, "all", "{\"name\":\"all\",\"allow\":[\"*\"]}");
+    set_plan(&ajax);
+    set_issuer(&ajax, "main", ajax.pub, 1);
 
     forget();
-    ok(run(&globex, BARE, &c) == AIQ_OK, "and on again");
+    ok(run(&ajax, BARE, &c) == AIQ_OK, "and on again");
 }
 
 
@@ -181,32 +178,32 @@ test_one_has(void)
 
     forget();
 
-    drop(&globex, AIQ_STORE_PLAN, plan_id());
-    same_rc(run(&globex, BARE, &c), AIQ_D_PLAN_UNKNOWN,
+    drop(&ajax, AIQ_STORE_PLAN, plan_id());
+    same_rc(run(&ajax, BARE, &c), AIQ_D_PLAN_UNKNOWN,
             "a plan that the other org has");
-    set_plan(&globex);
+    set_plan(&ajax);
 
-    drop(&globex, AIQ_STORE_MCP, S("fs"));
-    same_rc(run(&globex, BARE, &c), AIQ_D_MCP_UNKNOWN,
+    drop(&ajax, AIQ_STORE_MCP, S("fs"));
+    same_rc(run(&ajax, BARE, &c), AIQ_D_MCP_UNKNOWN,
             "a server that the other org has");
-    set_server(&globex, "fs", 1);
+    set_server(&ajax, "fs", 1);
 
-    drop(&globex, AIQ_STORE_POLICY, S("all"));
-    same_rc(run(&globex, BARE, &c), AIQ_D_POLICY_NOT_ALLOWED,
+    drop(&ajax, AIQ_STORE_POLICY, S("all"));
+    same_rc(run(&ajax, BARE, &c), AIQ_D_POLICY_NOT_ALLOWED,
             "a policy that the other org has");
-    set_policy(&globex, "all", "{\"name\":\"all\",\"allow\":[\"*\"]}");
+    set_policy(&ajax, "all", "{\"name\":\"all\",\"allow\":[\"*\"]}");
 
-    drop(&globex, AIQ_STORE_ISSUER, S("main"));
-    same_rc(run(&globex, BARE, &c), AIQ_D_TOKEN_KEY,
+    drop(&ajax, AIQ_STORE_ISSUER, S("main"));
+    same_rc(run(&ajax, BARE, &c), AIQ_D_TOKEN_KEY,
             "an issuer that the other org has");
-    same_rc(run(&globex, INVOKE, &c), AIQ_D_TOKEN_KEY,
+    same_rc(run(&ajax, INVOKE, &c), AIQ_D_TOKEN_KEY,
             "the same, in an IAP object");
-    set_issuer(&globex, "main", globex.pub, 1);
+    set_issuer(&ajax, "main", ajax.pub, 1);
 
-    drop(&globex, AIQ_STORE_KEY, S(globex.id[0]));
-    same_rc(run(&globex, INVOKE, &c), AIQ_D_KEY_INVALID,
+    drop(&ajax, AIQ_STORE_KEY, S(ajax.id[0]));
+    same_rc(run(&ajax, INVOKE, &c), AIQ_D_KEY_INVALID,
             "a key whose hash has outlived it");
-    set_key(&globex, 0, 1, 0);
+    set_key(&ajax, 0, 1, 0);
 }
 
 
@@ -228,14 +225,14 @@ test_memo_of_other(void)
     made.end = made_room + ROOM;
 
     own = (const char *) make_jws(&acme, &c).data;
-    other = (const char *) make_jws(&globex, &c).data;
+    other = (const char *) make_jws(&ajax, &c).data;
     dot = strrchr(other, '.');
 
     forged.token = strdup(text("%.*s%s", (int) (dot - other), other,
                                strrchr(own, '.')));
 
-    same_rc(run(&globex, BARE, &forged), AIQ_D_TOKEN_SIGNATURE,
-            "claims of globex, signature of acme, remembered");
+    same_rc(run(&ajax, BARE, &forged), AIQ_D_TOKEN_SIGNATURE,
+            "claims of ajax, signature of acme, remembered");
     ok(d.memo == NULL, "and it was not what is remembered");
     same_rc(run(&acme, NATIVE, &forged), AIQ_D_TOKEN_OWNER,
             "the same, with the key of acme");
@@ -463,14 +460,17 @@ test_split(void)
     static const aiq_limit_rule_t  again = {
         { 10, 1000, 9 }, 1 << AIQ_LIMIT_USER | 1 << AIQ_LIMIT_AGENT, 2
     };
-    static change_t  c = { 0 }, ab = { .header = JOSE };
+    static change_t  c = { 0 };
+    static change_t  split = { .claim = "sub", .value = "\"alic\"",
+                               .claim2 = "agent",
+                               .value2 = "\"esysadmin\"" };
 
     forget();
 
     ok(run_limit(&limit, &c) == AIQ_OK && run_limit(&again, &c) == AIQ_OK
        && shared.nbuckets == 2, "two limits of the same kind are two");
 
-    make(&acme, BARE, &ab);
+    make(&acme, BARE, &c);
     rq.limits = &limit;
     rq.nlimits = 1;
 
@@ -478,7 +478,7 @@ test_split(void)
 
     ok(decide() == AIQ_OK && shared.nbuckets == 1, "alice and sysadmin");
 
-    make(&globex, BARE, &c);
+    make(&ajax, BARE, &c);
     rq.limits = &limit;
     rq.nlimits = 1;
 
@@ -486,14 +486,8 @@ test_split(void)
        "the same names of another org have another bucket");
 
     forget();
-
-    ab.claim = "sub";
-    ab.value = "\"ali\"";
-    (void) run_limit(&limit, &ab);
-
-    ab.claim = "agent";
-    ab.value = "\"cesysadmin\"";
-    (void) run_limit(&limit, &ab);
+    (void) run_limit(&limit, &c);
+    (void) run_limit(&limit, &split);
 
     ok(shared.nbuckets == 2, "another split of the same letters");
 }
@@ -524,7 +518,7 @@ test_rates(void)
        && run(&acme, BARE, &other) == AIQ_D_RATE_LIMITED,
        "rate_limit of a policy: a new token is no new hour");
     ok(run(&acme, BARE, &bob) == AIQ_OK, "another user has his own");
-    ok(run(&globex, BARE, &a) == AIQ_OK && d.policy_rate == 0,
+    ok(run(&ajax, BARE, &a) == AIQ_OK && d.policy_rate == 0,
        "and another org has no limit");
 
     set_policy(&acme, "all", "{\"name\":\"all\",\"allow\":[\"*\"]}");

@@ -199,7 +199,7 @@ test_two_tokens(void)
        && memcmp(one, d.ledger, AIQ_HASH_LEN) != 0,
        "another token for the same plan has its own uses");
 
-    ok(run(&globex, BARE, &c) == AIQ_OK && uses() == 3
+    ok(run(&ajax, BARE, &c) == AIQ_OK && uses() == 3
        && memcmp(one, d.ledger, AIQ_HASH_LEN) != 0,
        "and so has the same jti in another org");
 }

@@ -60,6 +60,8 @@ typedef struct {
     const char         *more;         /* members of envelope or of _meta */
     const char         *claim;        /* of the token */
     const char         *value;        /* its JSON, none: left out */
+    const char         *claim2;       /* and another one */
+    const char         *value2;
     const char         *header;       /* of the JWS */
     int                 dup;
     int                 query;
@@ -133,17 +135,40 @@ hash_hex(const unsigned char *hash, size_t len)
 }
 
 
-static int
-is_changed(const change_t *c, const char *name)
+/* NULL if it is as in a good one */
+
+static const char *
+changed(const change_t *c, const char *name)
 {
-    return c->claim != NULL && strcmp(c->claim, name) == 0;
+    if (c->claim != NULL && strcmp(c->claim, name) == 0) {
+        return c->value;
+    }
+
+    if (c->claim2 != NULL && strcmp(c->claim2, name) == 0) {
+        return c->value2;
+    }
+
+    return NULL;
 }
 
 
 static const char *
 claim_of(const change_t *c, const char *name, const char *value)
 {
-    return is_changed(c, name) ? c->value : value;
+    const char  *s;
+
+    s = changed(c, name);
+
+    return s ? s : value;
+}
+
+
+/* without the quotes, brackets or braces around it */
+
+static const char *
+inner(const char *value)
+{
+    return text("%.*s", (int) strlen(value) - 2, value + 1);
 }
 
 
@@ -171,7 +196,7 @@ make_claims(const tenant_t *t, const change_t *c)
     s = "{\"v\":1";
 
     for (i = 0; i < sizeof(claims) / sizeof(claims[0]); i++) {
-        found |= is_changed(c, claims[i][0]);
+        found |= (changed(c, claims[i][0]) != NULL);
         value = claim_of(c, claims[i][0], claims[i][1]);
 
         if (value != none) {
@@ -245,8 +270,8 @@ make_iap(const tenant_t *t, const change_t *c)
 
     meta = "\"allow\":[\"*\"]";
 
-    if (is_changed(c, "policy")) {
-        meta = text("%.*s", (int) strlen(c->value) - 2, c->value + 1);
+    if (changed(c, "policy")) {
+        meta = inner(changed(c, "policy"));
     }
 
     for (i = 0; i < sizeof(metadata) / sizeof(metadata[0]); i++) {
@@ -257,14 +282,9 @@ make_iap(const tenant_t *t, const change_t *c)
         }
     }
 
-    must(aiq_token_identity(crypto,
-             S(is_changed(c, "sub")
-               ? text("%.*s", (int) strlen(c->value) - 2, c->value + 1)
-               : "alice"),
-             S(is_changed(c, "agent")
-               ? text("%.*s", (int) strlen(c->value) - 2, c->value + 1)
-               : "sysadmin"),
-             S("default"), plan_hash, identity), "identity");
+    must(aiq_token_identity(crypto, S(inner(claim_of(c, "sub", "'alice'"))),
+                            S(inner(claim_of(c, "agent", "'sysadmin'"))),
+                            S("default"), plan_hash, identity), "identity");
 
     p = aiq_mem_calloc(&made, 8192);
 

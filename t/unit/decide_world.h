@@ -88,10 +88,10 @@ static tenant_t          acme = { .name = "acme",
                              .secret = "ak_test_acme-alice-not-a-key",
                              .any = "ak_test_acme-any-not-a-key",
                              .bob = "ak_test_acme-bob-not-a-key" };
-static tenant_t          globex = { .name = "globex",
-                             .secret = "ak_test_globex-alice-not-a-key",
-                             .any = "ak_test_globex-any-not-a-key",
-                             .bob = "ak_test_globex-bob-not-a-key" };
+static tenant_t          ajax = { .name = "ajax",
+                             .secret = "ak_test_ajax-alice-not-a-key",
+                             .any = "ak_test_ajax-any-not-a-key",
+                             .bob = "ak_test_ajax-bob-not-a-key" };
 
 static aiq_store_t      *store;
 static shared_t          shared;
@@ -330,7 +330,7 @@ world_begin(void)
     test_begin();
 
     memset(acme.seed, 0x11, AIQ_KEY_LEN);
-    memset(globex.seed, 0x22, AIQ_KEY_LEN);
+    memset(ajax.seed, 0x22, AIQ_KEY_LEN);
 
     store = must_open(in(root, "store"), AIQ_STORE_CREATE);
 
@@ -343,7 +343,7 @@ world_begin(void)
     memcpy(plan_hash, plan.root, AIQ_HASH_LEN);
 
     world_org(&acme);
-    world_org(&globex);
+    world_org(&ajax);
 
     memo_mem = malloc(aiq_token_memo_size(4));
 

@@ -204,7 +204,7 @@ test_policies(void)
           "not an object" },
         { "an unknown member", PLAN, "{\"alow\":[]}", AIQ_D_POLICY_INVALID,
           "alow" },
-        { "the name of an org", PLAN, "{\"org\":\"globex\"}",
+        { "the name of an org", PLAN, "{\"org\":\"ajax\"}",
           AIQ_D_POLICY_INVALID, "org" },
         { "a jti", PLAN, "{\"jti\":\"x\"}", AIQ_D_POLICY_INVALID, "jti" },
         { "a target", PLAN, "{\"target\":{\"type\":\"org\"}}",
@@ -478,9 +478,9 @@ test_claims(void)
        && aiq_token_check_claims(&jws, &rules, &err) == AIQ_OK
        && aiq_token_check_claims(&iap, &rules, &err) == AIQ_OK,
        "both verify with the key of the issuer");
-    ok(aiq_token_check_signature(&jws, globex.pub, crypto)
+    ok(aiq_token_check_signature(&jws, ajax.pub, crypto)
        == AIQ_D_TOKEN_SIGNATURE
-       && aiq_token_check_signature(&iap, globex.pub, crypto)
+       && aiq_token_check_signature(&iap, ajax.pub, crypto)
           == AIQ_D_TOKEN_KEY, "and with no other");
 
     ok(issue(PLAN, NULL) == AIQ_OK
@@ -528,7 +528,7 @@ test_stored(void)
     ok(rc == AIQ_OK && p.n == STEPS && p.steps[1].max_uses == 2,
        "and the plan");
 
-    ok(aiq_issued_get(txn, S("globex"), out.jti, &issued, &big)
+    ok(aiq_issued_get(txn, S("ajax"), out.jti, &issued, &big)
        == AIQ_DECLINED, "and not in another org");
 
     aiq_store_abort(txn);
@@ -887,6 +887,8 @@ test_memory(void)
     (void) issue(PLAN, "{\"allow\":[\"fs\\/*\",\"d\\u0062/*\"],"
                  "\"ip_whitelist\":[\"192.0.2.0/24\"]}");
 
+    drop(&acme, AIQ_STORE_PLAN, plan_id());
+
     before = rows(&acme, AIQ_STORE_TOKEN);
     pos = big.pos;
     n = 0;
@@ -902,7 +904,10 @@ test_memory(void)
             break;
         }
 
-        if (!aiq_is_fault(rc) && n++ == 0) {
+        if ((!aiq_is_fault(rc) || rows(&acme, AIQ_STORE_PLAN) != plans
+             || rows(&acme, AIQ_STORE_TOKEN) != tokens)
+            && n++ == 0)
+        {
             diag("%zu bytes: %s \"%s\"", size, aiq_reason(rc), err.text);
         }
     }

@@ -407,7 +407,7 @@ test_partial(void)
 
     static const char *const  texts[] = {
         RESULT("2025-11-25"),
-        "event: message\r\ndata: " RESULT("2025-11-25") "\r\n"
+        "d\ndata\n\r\nevent: message\r\ndata: " RESULT("2025-11-25") "\r\n"
     };
 
     for (sse = 0; sse < 2; sse++) {

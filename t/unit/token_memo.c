@@ -166,6 +166,10 @@ test_round_trip(void)
        && e->token.signed_text.len == 0,
        "but not where the token was in the request");
 
+    ok(aiq_token_memo_init(m, SLOTS) == m
+       && aiq_token_memo_get(m, text) == NULL,
+       "in memory that was a memo before, a new one is empty as well");
+
     drop(text);
     free(m);
 }
