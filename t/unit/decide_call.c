@@ -581,7 +581,7 @@ texts(void)
 
     snprintf(whole_plan, sizeof(whole_plan), "\"plan\":%s", PLAN);
     snprintf(whole_plan_more, sizeof(whole_plan_more),
-             "\"plan\":{\"metadata\":{},%s", PLAN + 1);
+             "\"plan\":{\"metadata\":{},%s", &PLAN[1]);
     snprintf(both_plans, sizeof(both_plans),
              "\"plan\":%s,\"intent_token\":{%s}", PLAN, OTHER_PLAN);
 
