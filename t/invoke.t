@@ -21,7 +21,6 @@ use ArmorIQ::HTTP2;
 use ArmorIQ::Script;
 
 
-our $TODO;
 
 # what is wrong with the handshake of a server, and what is said about it
 
@@ -326,13 +325,22 @@ sub lost_and_gone {
     outcome('before', '200 ', invoke('dies'));
     unlink "$dir/sessions-dies";
     $t->write('dead', '');
+
     outcome('session lost, handshake refused', '502 HANDSHAKE_FAILED',
             invoke('dies', token => $once));
     is(executed('dies'), 1, 'session lost, handshake refused: no execution');
 
-    my $record = ($t->audit_records('OUTCOME'))[-1];
+    # records of the log phase come after the answer
 
-    local $TODO = 'an attempt that was refused with 404 counts as a call';
+    my @records;
+
+    for (1 .. 100) {
+        @records = $t->audit_records('OUTCOME');
+        last if @records && $records[-1]{http} == 502;
+        select undef, undef, undef, 0.02;
+    }
+
+    my $record = $records[-1];
 
     unlink "$dir/dead";
     is($record->{status}, 'not_sent',
@@ -350,9 +358,6 @@ sub broken_handshakes {
             my $start = time();
             my $r = invoke($mcp, token => $once);
             my $name = "handshake: $mcp, $i";
-
-            local $TODO = 'a handshake has no end of its own'
-                if $mcp eq 'pings';
 
             like($r->{status}, ref $status ? $status : qr/^$status$/, $name)
                 or diag($r->{raw});
@@ -405,9 +410,6 @@ sub modern {
 
 
         {
-            local $TODO = 'a name that looks encoded is sent as it is'
-                if $tool =~ /^=/;
-
             like($h{'mcp-name'}, ref $names{$tool} ? $names{$tool}
                                  : qr/^\Q$names{$tool}\E$/,
                  "$name: Mcp-Name");

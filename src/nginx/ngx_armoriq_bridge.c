@@ -118,7 +118,9 @@ ngx_armoriq_bridge_resume(ngx_http_request_t *r)
 
     w = ngx_armoriq_get_worker(r);
 
-    if (w == NULL || b->status < 200 || b->status >= 300 || b->too_big) {
+    if (w == NULL || b->status < 200 || b->status >= 300 || b->too_big
+        || b->late)
+    {
         ngx_armoriq_bridge_error(r, b);
         return;
     }
@@ -153,7 +155,7 @@ ngx_armoriq_bridge_error(ngx_http_request_t *r, ngx_armoriq_bridge_t *b)
                   "armoriq: handshake with MCP \"%V\" failed, status:%ui%s",
                   &b->mcp->name, b->status, b->too_big ? ", too long" : "");
 
-    if (b->status == NGX_HTTP_GATEWAY_TIME_OUT) {
+    if (b->status == NGX_HTTP_GATEWAY_TIME_OUT || b->late) {
         rc = ngx_armoriq_invoke_fail(r, NGX_HTTP_GATEWAY_TIME_OUT, "TIMEOUT",
                                      "the MCP server did not answer in time");
 
@@ -272,7 +274,9 @@ ngx_armoriq_bridge_subrequest(ngx_http_request_t *r, ngx_armoriq_bridge_t *b,
     static ngx_str_t  method = ngx_string("POST");
 
     b->done = 0;
+    b->late = 0;
     b->too_big = 0;
+    b->since = ngx_current_msec;
 
     r->write_event_handler = ngx_armoriq_bridge_resume;
 
@@ -542,10 +546,11 @@ ngx_armoriq_bridge_hide(ngx_http_request_t *r)
 
 
 /*
- * Two things about the answer to a handshake.  A body that does not fit must
- * not reach the postpone filter: its NGX_ERROR would set c->error and so cost
- * the client its connection.  And an event stream may stay open after the
+ * Three things about the answer to a handshake.  A body that does not fit
+ * must not reach the postpone filter: its NGX_ERROR would set c->error and so
+ * cost the client its connection.  An event stream may stay open after the
  * answer: with length 0 the upstream is finished, and the rest not waited for.
+ * And it may go on without an answer: proxy_read_timeout is for all of it.
  */
 
 static ngx_int_t
@@ -593,11 +598,17 @@ ngx_armoriq_bridge_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
     w = ngx_armoriq_get_worker(r);
 
-    if (rc != NGX_ERROR && size && w
-        && b->state == ngx_armoriq_bridge_init
-        && u->length != 0
+    if (rc == NGX_ERROR || size == 0 || w == NULL || u->length == 0) {
+        return rc;
+    }
+
+    if (b->state == ngx_armoriq_bridge_init
         && ngx_armoriq_bridge_version(w, b, &version) != AIQ_DECLINED)
     {
+        u->length = 0;
+
+    } else if (ngx_current_msec - b->since > u->conf->read_timeout) {
+        b->late = 1;
         u->length = 0;
     }
 

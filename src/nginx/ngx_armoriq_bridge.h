@@ -52,7 +52,10 @@ struct ngx_armoriq_bridge_s {
     ngx_str_t                      call;
     ngx_armoriq_session_t          session;
 
+    ngx_msec_t                     since;       /* of the subrequest */
+
     unsigned                       done:1;
+    unsigned                       late:1;
     unsigned                       too_big:1;
     unsigned                       cached:1;
     unsigned                       retried:1;
