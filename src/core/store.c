@@ -120,8 +120,9 @@ aiq_store_page(aiq_store_t *store, aiq_err_t *err)
 static aiq_rc_t
 aiq_store_files(aiq_store_t *store, unsigned flags, aiq_err_t *err)
 {
-    char      path[AIQ_STORE_PATH], data[AIQ_STORE_PATH];
-    aiq_rc_t  rc, have;
+    char         path[AIQ_STORE_PATH], data[AIQ_STORE_PATH];
+    aiq_rc_t     rc, have;
+    struct stat  st;
 
     rc = aiq_store_path(data, store->dir, "data.mdb", err);
 
@@ -152,6 +153,16 @@ aiq_store_files(aiq_store_t *store, unsigned flags, aiq_err_t *err)
         return aiq_fail(err, AIQ_E_STORE_UNAVAILABLE,
                         "there is no store, run: armoriqctl init "
                         "--store %s --org NAME", store->dir);
+    }
+
+    /* LMDB would read behind the end of a file that was cut off, and die */
+
+    if (have == AIQ_OK && stat(data, &st) == 0
+        && st.st_size < AIQ_STORE_SIZE_MIN)
+    {
+        return aiq_fail(err, AIQ_E_STORE_CORRUPT,
+                        "\"%s\" has only %lld bytes: restore it from a backup",
+                        data, (long long) st.st_size);
     }
 
     rc = aiq_store_key(store, flags, have == AIQ_OK, err);

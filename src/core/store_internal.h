@@ -23,6 +23,7 @@
 #define AIQ_STORE_DIR_MODE   0750
 #define AIQ_STORE_MODE       0640     /* data, keys: the group reads */
 #define AIQ_STORE_LOCK_MODE  0660     /* readers write to the lock file */
+#define AIQ_STORE_SIZE_MIN   (2 * 4096)    /* the two meta pages of LMDB */
 #define AIQ_STORE_VALUE_MAX  ((size_t) 1 << 30)
 #define AIQ_STORE_KEY_MAX    (2 + AIQ_STORE_ORG_MAX + AIQ_STORE_ID_MAX)
 
