@@ -389,8 +389,6 @@ guarded('gate alone: auth_request', '/war', method => 'GET',
         map { $_ => [ 403, '', 0 ] } qw/nobody evil good/);
 aside('gate alone: add_after_body', '/wadd');
 aside('gate alone: mirror', '/wmi', wait => 0.05);
-walled('gate alone: slice', '/slice', method => 'GET', twice => 1, cut => 1,
-       evil => ONCE, todo => 'slice clones a request behind the gate');
 walled('gate alone: satisfy any', '/wsat');
 walled('gate alone: error_page', '/wep');
 walled('gate alone: X-Accel-Redirect, spent', '/wxg?x=/w', twice => 1,
@@ -529,8 +527,6 @@ sub judge {
     # the answer ends where the next part was refused, maybe at its start
 
     $r->{status} = $status if $road->{cut} && $r->{status} == 0;
-
-    local $TODO = $status == 200 ? $road->{todo} : undef;
 
     is("$r->{status} $r->{why}, $n hits", "$status $why, $hits hits", $name)
         or diag(substr $r->{body}, 0, 300);
