@@ -483,6 +483,28 @@ for (
 }
 
 
+# a token ends with the key that it was issued to, also when it is shown alone
+
+{
+    my $new = json_value($t->ctl_ok('key', 'add', '--store', $t->store(),
+                                    '--org', 'example', '--json'));
+    my $jwt = ask({ plan => $plan },
+                  headers => "X-API-Key: $new->{secret}\r\n")
+              ->{json}{jwt_token};
+
+    is($t->mcp('tools/list', {}, token => $jwt)->{status}, 200,
+       'a token alone');
+
+    $t->ctl_ok('key', 'remove', '--store', $t->store(), '--org', 'example',
+               $new->{id});
+
+    my $r = $t->mcp_call('infra.list', {}, token => $jwt);
+
+    is("$r->{status} $r->{json}{error}{data}{reason}", '401 KEY_INVALID',
+       'a token whose key was removed') or diag($r->{raw});
+}
+
+
 # keys that belong to somebody
 
 {

@@ -483,14 +483,21 @@ aiq_decide_again(aiq_decision_t *d, const aiq_request_t *in)
 static aiq_rc_t
 aiq_decide_again_key(aiq_decision_t *d, const aiq_request_t *in)
 {
+    aiq_str_t  id;
+
+    id = d->apikey.id.len ? d->apikey.id : d->token.key;
+
+    return id.len ? aiq_decide_key(d, in, id) : AIQ_OK;
+}
+
+
+aiq_rc_t
+aiq_decide_key(aiq_decision_t *d, const aiq_request_t *in, aiq_str_t id)
+{
     aiq_rc_t      rc;
     aiq_apikey_t  key;
 
-    if (d->apikey.id.len == 0) {
-        return AIQ_OK;
-    }
-
-    rc = aiq_apikey_get(in->txn, d->org, d->apikey.id, &key, in->mem);
+    rc = aiq_apikey_get(in->txn, d->org, id, &key, in->mem);
 
     if (aiq_is_fault(rc)) {
         return aiq_fail(&d->err, rc, "the API key cannot be read");
@@ -500,7 +507,7 @@ aiq_decide_again_key(aiq_decision_t *d, const aiq_request_t *in)
         || (key.expires != 0 && in->token.now >= key.expires))
     {
         return aiq_fail(&d->err, AIQ_D_KEY_INVALID,
-                        "the API key ended while the call waited");
+                        "the API key has expired or was removed");
     }
 
     return AIQ_OK;

@@ -212,7 +212,7 @@ aiq_rc_t aiq_decide_headers(aiq_decision_t *d, const aiq_request_t *in);
  * issuer and policies are asked again if the revision is not that of d (trust
  * B61).  Only strings named here are used, so the caller keeps copies of these
  * alone: server, tool, org, user, agent, apikey.id, token.jti, token.kid,
- * token.policy; and of the rest token.form, token.public_key, mcp.cls.
+ * token.key, token.policy; and of the rest token.form, token.public_key, mcp.cls.
  */
 
 aiq_rc_t aiq_decide_again(aiq_decision_t *d, const aiq_request_t *in);

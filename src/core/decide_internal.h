@@ -26,6 +26,11 @@ aiq_rc_t aiq_decide_limits(aiq_decision_t *d, const aiq_request_t *in);
 aiq_rc_t aiq_decide_ruleset(aiq_decision_t *d, const aiq_request_t *in,
     const aiq_ruleset_t **rules);
 
+/* is the API key of this id, of d->org, still one?  AIQ_D_KEY_INVALID */
+
+aiq_rc_t aiq_decide_key(aiq_decision_t *d, const aiq_request_t *in,
+    aiq_str_t id);
+
 /* tools/call or an invoke: needs an intent, not just an identity */
 
 #define aiq_is_call(d, in)   ((in)->invoke || (d)->mcp.cls == AIQ_MCP_CALL)

@@ -307,6 +307,18 @@ aiq_decide_token_signature(aiq_decision_t *d, const aiq_request_t *in,
 static aiq_rc_t
 aiq_decide_token_owner(aiq_decision_t *d, const aiq_request_t *in)
 {
+    aiq_rc_t  rc;
+
+    /* removing a key ends the tokens that were issued to it */
+
+    if (d->apikey.id.len == 0 && d->token.key.len) {
+        rc = aiq_decide_key(d, in, d->token.key);
+
+        if (rc != AIQ_OK) {
+            return rc;
+        }
+    }
+
     if (d->apikey.id.len) {
 
         if (aiq_decide_token_other(d->token.key, d->apikey.id)) {

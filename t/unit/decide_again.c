@@ -259,16 +259,18 @@ keep(aiq_decision_t *k)
     unsigned         i;
     const aiq_str_t  junk = { 1 << 20, (const unsigned char *) 1 };
 
-    static char      copies[9][1024];
+    static char      copies[10][1024];
 
     aiq_str_t *const  kept[] = {
         &d.server, &d.tool, &d.org, &d.user, &d.agent, &d.token.jti,
-        &d.token.policy, &d.token.kid, &d.apikey.id
+        &d.token.policy, &d.token.kid, &d.apikey.id,
+        &d.token.key
     };
 
     aiq_str_t *const  kept_by[] = {
         &k->server, &k->tool, &k->org, &k->user, &k->agent, &k->token.jti,
-        &k->token.policy, &k->token.kid, &k->apikey.id
+        &k->token.policy, &k->token.kid, &k->apikey.id,
+        &k->token.key
     };
 
     *k = d;
@@ -279,7 +281,6 @@ keep(aiq_decision_t *k)
     k->token.sub = junk;
     k->token.org = junk;
     k->token.agent = junk;
-    k->token.key = junk;
     k->token.signed_text = junk;
     k->apikey.org = junk;
     k->apikey.user = junk;
