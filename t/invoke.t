@@ -65,7 +65,9 @@ my $dir = $t->dir();
 script($t);
 
 my $locations = join '', map {
-    my $pass = $_ eq 'down' ? "http://127.0.0.1:%%PORT3%%/$_" : "http://g/$_";
+    # port 1: a free one may be somebody else's a moment later
+
+    my $pass = $_ eq 'down' ? "http://127.0.0.1:1/$_" : "http://g/$_";
 
     "location = /m/$_ { "
     . ($_ eq 'off' ? 'internal;' : 'armoriq on;')
@@ -74,7 +76,7 @@ my $locations = join '', map {
        : $_ eq 'modern' ? ' protocol=2026-07-28'
        : $_ eq 'later' ? ' protocol=2025-06-18' : '')
     . "; proxy_pass $pass; proxy_buffering off; proxy_read_timeout "
-    . (/^(?:slow|stream|gone)/ ? '5s' : '1s') . "; }\n"
+    . (/^(?:pings|silent|hang)$/ ? '1s' : '20s') . "; }\n"
 } @servers, qw/less modern later unknown/;
 
 $t->run(<<"EOF");
@@ -366,7 +368,7 @@ sub broken_handshakes {
                "$name: JSON");
             is(ref $r->{json} eq 'HASH' && $r->{json}{success}
                ? 'success' : 'no', 'no', "$name: no success");
-            cmp_ok(time() - $start, '<', 2.5, "$name: in time");
+            cmp_ok(time() - $start, '<', 15, "$name: not after 20s");
         }
 
         # the second try was not STEP_USED: the use was given back

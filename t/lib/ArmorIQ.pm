@@ -73,18 +73,34 @@ sub new {
     return $self;
 }
 
-# asked for together, so that they differ
+# Below those that the kernel gives to clients: a free one of these may be the
+# end of somebody's connection a moment later.  A UDP socket on the same number
+# keeps it from other tests for as long as this one runs.
+
+my @held;
 
 sub free_ports {
     my ($n) = @_;
+    my @ports;
 
-    my @socks = map {
-        IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1,
-                              ReuseAddr => 1)
-            or die "no free port: $!";
-    } 1 .. $n;
+    for (1 .. 1000) {
+        my $port = 10000 + int rand 20000;
 
-    return map { $_->sockport } @socks;
+        my $udp = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
+                                        LocalPort => $port, Proto => 'udp')
+            or next;
+        my $tcp = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
+                                        LocalPort => $port, Listen => 1,
+                                        ReuseAddr => 1)
+            or next;
+
+        push @held, $udp;
+        push @ports, $port;
+
+        return @ports if @ports == $n;
+    }
+
+    die "no free ports\n";
 }
 
 sub top    { $top }
