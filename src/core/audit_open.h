@@ -1,0 +1,58 @@
+
+/*
+ * Copyright (C) ngx_armoriq authors
+ *
+ * An open log, for the files that append to it.
+ */
+
+
+#ifndef _AIQ_AUDIT_OPEN_H_INCLUDED_
+#define _AIQ_AUDIT_OPEN_H_INCLUDED_
+
+
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "audit_file.h"
+
+
+struct aiq_audit_s {
+    int              dir;
+    int              lock;
+    int              seg;             /* newest segment, or -1 */
+    dev_t            lock_dev;
+    ino_t            lock_ino;
+    dev_t            dev;
+    ino_t            ino;
+    uint64_t         first;           /* names the segment; 0: none yet */
+    uint64_t         size;            /* it was never smaller than this */
+    uint64_t         end;             /* behind its last whole line */
+    uint64_t         seq;             /* of that line */
+    aiq_hash_t       leaf;
+    uint64_t         unsynced;        /* first one not synced by us, or 0 */
+    uint64_t         from;            /* written but not confirmed, or 0 */
+    uint64_t         to;
+    unsigned         whole;           /* of the group that failed: records
+                                         that are in the file all the same */
+    unsigned char   *buf;
+    size_t           cap;
+    unsigned         known:1;         /* end, seq and leaf are those of size */
+    unsigned         dead:1;          /* a sync of the segment failed */
+};
+
+
+/*
+ * Both write n records behind the tail that the log knows of, under its lock;
+ * begin() to a new segment, which starts with a RECOVERY record unless it is
+ * the first one.  A fault leaves in log->whole how many got into the file.
+ */
+
+aiq_rc_t aiq_audit_begin(aiq_audit_t *log, const aiq_str_t *bodies,
+    unsigned n, int64_t now_us, aiq_crypto_t *c, aiq_audit_pos_t *pos,
+    aiq_err_t *err);
+aiq_rc_t aiq_audit_go_on(aiq_audit_t *log, const aiq_str_t *bodies,
+    unsigned n, unsigned flags, aiq_crypto_t *c, aiq_audit_pos_t *pos,
+    aiq_err_t *err);
+
+
+#endif /* _AIQ_AUDIT_OPEN_H_INCLUDED_ */
