@@ -562,8 +562,9 @@ ngx_armoriq_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "invalid parameter \"%V\", write "
                                "\"rate=10r/s\", \"burst=20\" or "
-                               "\"key=user\", each once (org, user, agent, tool, mcp, "
-                               "token, several joined by \"+\")", &value[i]);
+                               "\"key=user\", each once (org, user, agent, "
+                               "tool, mcp, token, several joined by \"+\")",
+                               &value[i]);
             return NGX_CONF_ERROR;
         }
     }

@@ -167,7 +167,7 @@ aiq_decide_token_native(aiq_decision_t *d, const aiq_request_t *in,
 
         if (meta != AIQ_JSON_NONE) {
 
-            /* who asks must be known before the body is: not by a token in it */
+            /* who asks must be known before the body is read */
 
             if (!found && d->apikey.id.len == 0) {
                 return aiq_fail(&d->err, AIQ_D_IDENTITY_MISSING,

@@ -528,7 +528,7 @@ ngx_armoriq_api_error(ngx_http_request_t *r, aiq_rc_t rc, aiq_err_t *err)
     aiq_out_t    out;
     const char  *text;
 
-    /* a fault is told to the log; what was wrong with a request, to its owner */
+    /* a fault is for the log; what was wrong with a request, for its owner */
 
     text = (err && err->text[0] && aiq_is_denied(rc)) ? err->text
                                                       : aiq_message(rc);
