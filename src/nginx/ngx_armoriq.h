@@ -28,7 +28,6 @@
 #define NGX_ARMORIQ_TASK_TIME    60000    /* of a thread, milliseconds */
 #define NGX_ARMORIQ_API_TASKS    16       /* of a worker, at a time */
 #define NGX_ARMORIQ_RID_LEN      AIQ_AUDIT_RID_LEN
-#define NGX_ARMORIQ_RECORD_LEN   (NGX_INT64_LEN + 1)
 
 
 typedef struct ngx_armoriq_shctx_s   ngx_armoriq_shctx_t;
@@ -274,17 +273,6 @@ void ngx_armoriq_wake(ngx_http_request_t *r);
 
 
 #define ngx_armoriq_str(s)   (aiq_str_t) { (s).len, (s).data }
-
-static ngx_inline aiq_str_t
-ngx_armoriq_value(ngx_table_elt_t *h)
-{
-    aiq_str_t  s;
-
-    s.len = h ? h->value.len : 0;
-    s.data = h ? h->value.data : NULL;
-
-    return s;
-}
 
 
 extern ngx_module_t  ngx_armoriq_module;

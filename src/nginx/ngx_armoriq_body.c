@@ -9,7 +9,7 @@
  */
 
 
-#include "ngx_armoriq.h"
+#include "ngx_armoriq_bridge.h"
 
 
 typedef struct {
@@ -283,33 +283,21 @@ ngx_armoriq_body_done(ngx_http_request_t *r, u_char *data, size_t len,
 
 
 /*
- * The structure stays, its contents are replaced: HTTP/2 and HTTP/3 keep
- * using r->request_body.  A temporary file is closed with the pool.
+ * Of a main request.  The structure stays, its contents are replaced: HTTP/2
+ * and HTTP/3 keep using r->request_body.  A temporary file is closed with the
+ * pool.
  */
 
 ngx_int_t
 ngx_armoriq_body_replace(ngx_http_request_t *r, u_char *data, size_t len)
 {
-    ngx_buf_t    *b;
     ngx_chain_t  *cl;
 
-    cl = ngx_alloc_chain_link(r->pool);
-    b = ngx_calloc_buf(r->pool);
+    cl = ngx_armoriq_synthetic_body(r->pool, data, len);
 
-    if (cl == NULL || b == NULL) {
+    if (cl == NULL) {
         return NGX_ERROR;
     }
-
-    b->start = data;
-    b->pos = data;
-    b->last = data + len;
-    b->end = b->last;
-    b->memory = 1;
-    b->last_buf = (r == r->main);
-    b->last_in_chain = 1;
-
-    cl->buf = b;
-    cl->next = NULL;
 
     r->request_body->bufs = cl;
     r->request_body->temp_file = NULL;

@@ -382,29 +382,13 @@ ngx_armoriq_bridge_subrequest_done(ngx_http_request_t *r, void *data,
 static void
 ngx_armoriq_bridge_redirect(ngx_http_request_t *r, ngx_armoriq_bridge_t *b)
 {
-    ngx_chain_t  *cl;
-
     b->state = ngx_armoriq_bridge_call;
     b->sr = NULL;
 
-    cl = ngx_armoriq_synthetic_body(r->pool, b->call.data, b->call.len);
-
-    if (cl == NULL
-        || ngx_armoriq_synthetic_headers(r, b, b->call.len) != NGX_OK)
+    if (ngx_armoriq_synthetic_headers(r, b, b->call.len) != NGX_OK
+        || ngx_armoriq_body_replace(r, b->call.data, b->call.len) != NGX_OK
+        || ngx_armoriq_carry(r) != NGX_OK)
     {
-        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
-        return;
-    }
-
-    /*
-     * The structure stays, the contents are replaced: HTTP/2 and HTTP/3 keep
-     * using r->request_body.  A temporary file is closed with the pool.
-     */
-
-    r->request_body->bufs = cl;
-    r->request_body->temp_file = NULL;
-
-    if (ngx_armoriq_carry(r) != NGX_OK) {
         ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
