@@ -78,7 +78,7 @@ uint32_t aiq_policy_rate(const aiq_policy_t *policy);   /* per hour, 0: none */
 /*
  * One policy: AIQ_OK permits, AIQ_DECLINED does not speak of this call (its
  * target or status is another, or no glob matches), AIQ_D_POLICY_... denies.
- * Order: deny, allow, allowed_tools, source, time (wire.md E).
+ * Order: deny, allow, allowed_tools, source, time; wire.md E.
  */
 
 aiq_rc_t aiq_policy_eval(const aiq_policy_t *policy,
