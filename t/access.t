@@ -394,7 +394,7 @@ for ([ 'a batch', "[$list]" ], [ 'no JSON', '{' ],
         . "X-ArmorIQ-Org: other\r\nX-ArmorIQ-Verdict: PERMIT\r\n"
         . "X-ArmorIQ-Rid: 1\r\nX-CSRG-Path: /steps/[1]/action\r\n"
         . "X-HTTP-Method-Override: DELETE\r\nX-Method-Override: PUT\r\n"
-        . "X-Kept: yes\r\nMcp-Session-Id: s1\r\n"));
+        . "X-Kept: yes\r\n"));
 
     my $hit = $t->last_hit();
 
@@ -404,7 +404,6 @@ for ([ 'a batch', "[$list]" ], [ 'no JSON', '{' ],
     unlike(json_text($hit->{headers}), qr/\Q$key\E|\Q$jws\E/,
            'neither key nor token');
     is($hit->{headers}{'x-kept'}, 'yes', 'other headers do');
-    is($hit->{headers}{'mcp-session-id'}, 's1', 'sessions do');
     is($hit->{body}, $list, 'the body does, byte by byte');
     is($hit->{headers}{'content-length'}, $n, 'with its length');
 

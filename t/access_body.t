@@ -259,9 +259,9 @@ for ('tools/call2', 'Tools/Call', 'tools/call/', 'sampling/createMessage',
                       params => { name => 'infra.list', arguments => {} } });
 
     refused("unknown method $_", send_body($body, $json . $token),
-            403, 'RPC_METHOD');
+            403, 'RPC_METHOD', -32601);
     refused("unknown method $_ with a key", send_body($body, $json . $xkey),
-            403, 'RPC_METHOD');
+            403, 'RPC_METHOD', -32601);
 }
 
 

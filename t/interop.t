@@ -1,8 +1,9 @@
 #!/usr/bin/perl
 
-# Guards the promise to unmodified clients: @armoriq/sdk 0.2.6 and the
-# official MCP client against a server on the official SDK, in each way such a
-# server may answer: with sessions or without, as event stream or as JSON.
+# Guards the promise to unmodified clients: @armoriq/sdk 0.2.6 and the official
+# MCP clients of both generations against servers on the official SDKs of both
+# generations, in each way such a server may answer: with sessions or without,
+# as event stream or as JSON, and with what goes to and fro during a call.
 
 use strict;
 use warnings;
@@ -13,56 +14,79 @@ use Test::More;
 use Time::HiRes qw/sleep/;
 
 use ArmorIQ;
+use ArmorIQ::Node;
 
 
 my $dir = "$FindBin::Bin/interop";
 
-plan(skip_all => 'node 18 or newer is missing')
-    if system('node -e "process.exit(parseInt(process.versions.node) < 18'
-              . ' ? 1 : 0)" 2>/dev/null') != 0;
+my $old = node(18) or plan(skip_all => missing(18));
+my $new = node(20);
 
 plan(skip_all => 'run "npm ci" in t/interop first')
-    if !-d "$dir/node_modules/\@armoriq/sdk";
+    if !package_file('node_modules/@armoriq/sdk');
 
-for ([ 'sessions, event streams' ],
-     [ 'sessions, JSON', '--json' ],
-     [ 'stateless, event streams', '--stateless' ],
-     [ 'stateless, JSON', '--stateless', '--json' ])
-{
+# how to reach the MCP server: tuned for MCP, and as nginx does by default
+
+my %proxy = (
+    tuned => <<'CONF',
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Host $http_host;
+            proxy_set_header Authorization "";
+            proxy_set_header X-API-Key "";
+            proxy_buffering off;
+CONF
+);
+
+my @ways = (
+    [ 'sessions, event streams' ],
+    [ 'sessions, JSON', '--json' ],
+    [ 'stateless, event streams', '--stateless' ],
+    [ 'stateless, JSON', '--stateless', '--json' ],
+);
+
+for (@ways) {
     my ($name, @args) = @$_;
 
-    subtest $name => sub {
-        my $t = ArmorIQ->new();
+    subtest "\@armoriq/sdk: $name" => sub {
+        my $t = gateway($old, 'tuned', 'server.mjs', @args);
 
-        drive($t, @args);
+        drive($t, $old, 'drive.mjs', '--json');
         $t->finish();
     };
+}
+
+SKIP: {
+    skip(missing(20), 8) if !$new;
+
+    for my $server (qw/fixture legacy/) {
+        for (@ways) {
+            my ($name, @args) = @$_;
+
+            subtest "$server.mjs: $name" => sub {
+                my $t = gateway($new, 'tuned', "$server.mjs", @args);
+
+                drive($t, $new, 'clients.mjs', '--server', $server, @args);
+                $t->finish();
+            };
+        }
+    }
 }
 
 done_testing();
 
 
-sub drive {
-    my ($t, @args) = @_;
-    my $key = $t->init_store(policy => { allow => [ 'infra-mcp/*' ] });
+# an MCP server and nginx in front of it
 
-    my $pid = open my $server, '-|', 'node', "$dir/server.mjs", @args
-        or die "node: $!";
+sub gateway {
+    my ($node, $proxy, $server, @args) = @_;
+    my $t = ArmorIQ->new();
 
-    my $ready = json_value(scalar <$server>);
+    $t->init_store(policy => { allow => [ 'infra-mcp/*' ] });
 
-    if (!ok($ready, 'the MCP server runs')) {
-        kill 'TERM', $pid;
-        return;
-    }
+    $t->{upstream_port} = start_server($t, $node, $server, @args);
 
-    # the handle lives as long as the server: closing it waits for its end
-
-    $t->{server} = $server;
-    $t->{upstream_port} = $ready->{port};
-    push @{ $t->{pids} }, $pid;
-
-    $t->run(<<'CONF');
+    my $conf = <<'CONF';
 %%ARMORIQ%%
 
     upstream infra {
@@ -89,19 +113,24 @@ sub drive {
             armoriq_mcp infra-mcp;
 
             proxy_pass http://infra/mcp;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_set_header Host $http_host;
-            proxy_set_header Authorization "";
-            proxy_set_header X-API-Key "";
-            proxy_buffering off;
+%%PROXY%%
         }
     }
 CONF
 
-    local $ENV{ARMORIQ_API_KEY} = $key;
+    $conf =~ s/%%PROXY%%/$proxy{$proxy}/;
 
-    my $out = `node $dir/drive.mjs http://127.0.0.1:@{[ $t->port() ]} http://127.0.0.1:$ready->{port} --json 2>$t->{dir}/drive.err`;
+    return $t->run($conf);
+}
+
+# runs clients, which say what came of each call and what had to
+
+sub drive {
+    my ($t, $node, $program, @args) = @_;
+
+    local $ENV{ARMORIQ_API_KEY} = $t->{key};
+
+    my $out = `$node $dir/$program http://127.0.0.1:@{[ $t->port() ]} http://127.0.0.1:$t->{upstream_port} @args 2>$t->{dir}/drive.err`;
     my $r = json_value($out);
 
     ok($r, 'the clients ran')
@@ -109,7 +138,7 @@ CONF
 
     for (@{ $r ? $r->{rows} : [] }) {
         is($_->{got}, $_->{expected},
-           "$_->{client}: $_->{what} $_->{call}")
+           join ' ', grep { defined } "$_->{client}:", @$_{qw/what call/})
             or diag($_->{detail});
     }
 

@@ -95,6 +95,13 @@ aiq_rpc_code(aiq_rc_t rc)
     case AIQ_D_RPC_AMBIGUOUS:
         return -32600;
 
+    case AIQ_D_RPC_METHOD:
+        return -32601;
+
+    case AIQ_D_RPC_PARAMS:
+    case AIQ_D_TOOL_UNKNOWN:
+        return -32602;
+
     case AIQ_D_HEADER_MISMATCH:
         return -32020;
 

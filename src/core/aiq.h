@@ -84,10 +84,13 @@ typedef struct {
     X(JSON_NOT_OBJECT,        400, "the body must be a JSON object")          \
     X(BATCH_NOT_ALLOWED,      400, "JSON-RPC batches are not accepted")       \
     X(RPC_INVALID,            400, "the body is not a valid JSON-RPC request") \
+    X(RPC_PARAMS,             400, "a parameter is missing or not valid")     \
     X(RPC_AMBIGUOUS,          400, "two readers could read this request differently") \
     X(RPC_METHOD,             403, "this method is not allowed here")         \
     X(HEADER_MISMATCH,        400, "a mirrored header differs from the body") \
     X(HEADER_DUPLICATE,       400, "a header must not be sent twice")         \
+    X(ORIGIN_NOT_ALLOWED,     403, "calls from this web page are not accepted") \
+    X(EARLY_DATA,             425, "calls in TLS early data are not accepted") \
     X(UPGRADE_NOT_ALLOWED,    400, "protocol upgrades are not accepted")      \
     X(INVOKE_INVALID,         400, "the invoke envelope is not valid")        \
     X(REQUEST_INVALID,        400, "a field of the request is missing or wrong") \
@@ -96,6 +99,8 @@ typedef struct {
     X(IDENTITY_MISSING,       401, "no API key or token was presented")       \
     X(IDENTITY_AMBIGUOUS,     400, "credentials were presented more than once") \
     X(KEY_INVALID,            401, "the API key is not valid")                \
+    X(ORG_NOT_ALLOWED,        403, "this server is for another org")          \
+    X(SESSION_UNKNOWN,        404, "there is no session with this id")        \
                                                                               \
     /* token */                                                               \
     X(TOKEN_MISSING,          401, "this call needs an intent token")         \
@@ -137,6 +142,7 @@ typedef struct {
     X(POLICY_SOURCE,          403, "calls from this address are not allowed") \
     X(POLICY_TIME,            403, "calls are not allowed at this time")      \
     X(POLICY_HOLD,            403, "this call needs an approval")             \
+    X(TOOL_UNKNOWN,           403, "Unknown tool")                            \
     X(ENFORCEMENT_BYPASS,     403, "no permit reached this server")           \
                                                                               \
     /* limits */                                                              \

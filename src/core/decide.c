@@ -16,6 +16,7 @@ static void aiq_decide_init(aiq_decision_t *d);
 static aiq_rc_t aiq_decide_run(aiq_decision_t *d, const aiq_request_t *in);
 static aiq_rc_t aiq_decide_transport(aiq_decision_t *d,
     const aiq_request_t *in);
+static int aiq_decide_origin(const aiq_request_t *in);
 static aiq_rc_t aiq_decide_media(const aiq_request_t *in, aiq_err_t *err);
 static int aiq_decide_blank(aiq_str_t s, size_t i);
 static aiq_rc_t aiq_decide_bodyless(aiq_decision_t *d,
@@ -74,6 +75,10 @@ aiq_decide_run(aiq_decision_t *d, const aiq_request_t *in)
         return rc;
     }
 
+    if ((rc = aiq_decide_tenant(d, in)) != AIQ_OK) {
+        return rc;
+    }
+
     if ((rc = aiq_decide_intent(d, in)) != AIQ_OK) {
         return rc;
     }
@@ -82,7 +87,42 @@ aiq_decide_run(aiq_decision_t *d, const aiq_request_t *in)
         return rc;
     }
 
-    return aiq_decide_limits(d, in);
+    /* one client request counts once */
+
+    return in->before ? AIQ_OK : aiq_decide_limits(d, in);
+}
+
+
+void
+aiq_decide_moved(aiq_decision_t *d, const aiq_decision_t *before,
+    const aiq_request_t *in)
+{
+    aiq_request_t  moved;
+
+    moved = *in;
+    moved.before = before;
+
+    aiq_decide_init(d);
+
+    d->rc = aiq_str_eq(in->mcp, before->server)
+            ? aiq_decide_run(d, &moved)
+            : aiq_fail(&d->err, AIQ_D_ENFORCEMENT_BYPASS,
+                       "a redirect to another MCP server");
+
+    if (d->rc == AIQ_OK
+        && (!aiq_str_eq(d->tool, before->tool) || d->step != before->step))
+    {
+        d->rc = aiq_fail(&d->err, AIQ_D_ENFORCEMENT_BYPASS,
+                         "a redirect has made another call of it");
+    }
+
+    d->verdict = (d->rc == AIQ_OK) ? AIQ_VERDICT_PERMIT : AIQ_VERDICT_DENY;
+
+    /* given back by whoever finds that nothing was sent */
+
+    d->reserved |= before->reserved;
+    d->step = before->reserved ? before->step : d->step;
+    memcpy(d->ledger, before->ledger, AIQ_HASH_LEN);
 }
 
 
@@ -105,6 +145,10 @@ aiq_decide_headers(aiq_decision_t *d, const aiq_request_t *in)
         && (in->x_intent.data != NULL || d->apikey.id.len == 0))
     {
         rc = aiq_decide_token(d, in);
+    }
+
+    if (rc == AIQ_OK) {
+        rc = aiq_decide_tenant(d, in);
     }
 
     d->rc = rc;
@@ -171,7 +215,7 @@ static aiq_rc_t
 aiq_decide_transport(aiq_decision_t *d, const aiq_request_t *in)
 {
     if (!aiq_str_is(in->http, "POST")
-        && (in->invoke
+        && (in->invoke || in->modern
             || (!aiq_str_is(in->http, "GET")
                 && !aiq_str_is(in->http, "DELETE"))))
     {
@@ -196,6 +240,17 @@ aiq_decide_transport(aiq_decision_t *d, const aiq_request_t *in)
                         "a header that decides was sent more than once");
     }
 
+    if (in->origin.data != NULL && !aiq_decide_origin(in)) {
+        return aiq_fail(&d->err, AIQ_D_ORIGIN_NOT_ALLOWED, "Origin: %.*s",
+                        (int) (in->origin.len > 128 ? 128 : in->origin.len),
+                        (const char *) in->origin.data);
+    }
+
+    if (in->early) {
+        return aiq_fail(&d->err, AIQ_D_EARLY_DATA,
+                        "early data can be replayed (RFC 8470)");
+    }
+
     if (in->query_token) {
         return aiq_fail(&d->err, AIQ_D_TOKEN_AMBIGUOUS,
                         "credentials in the query string are not accepted");
@@ -216,6 +271,23 @@ aiq_decide_transport(aiq_decision_t *d, const aiq_request_t *in)
     }
 
     return aiq_decide_media(in, &d->err);
+}
+
+
+/* none is allowed that is not listed: DNS rebinding makes Host worthless */
+
+static int
+aiq_decide_origin(const aiq_request_t *in)
+{
+    unsigned  i;
+
+    for (i = 0; i < in->norigins; i++) {
+        if (aiq_str_eq(in->origin, in->origins[i])) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -299,6 +371,8 @@ aiq_decide_bodyless(aiq_decision_t *d, const aiq_request_t *in)
 
     d->mcp.cls = aiq_str_is(in->http, "GET") ? AIQ_MCP_STREAM
                                              : AIQ_MCP_TERMINATE;
+    d->mcp.need = AIQ_NEED_IDENTITY;
+    d->mcp.params = AIQ_JSON_NONE;
     d->mcp.args = AIQ_JSON_NONE;
     d->mcp.meta = AIQ_JSON_NONE;
 
@@ -325,6 +399,19 @@ aiq_decide_content(aiq_decision_t *d, const aiq_request_t *in)
 
     d->tool = d->mcp.tool;
     d->args = d->mcp.args;
+
+    if (rc == AIQ_OK) {
+        rc = aiq_mcp_need(&d->mcp, in->methods, in->nmethods, &d->err);
+    }
+
+    /* another method that needs an intent is planned by its name */
+
+    if (rc == AIQ_OK && d->mcp.need == AIQ_NEED_INTENT
+        && d->mcp.cls != AIQ_MCP_CALL)
+    {
+        d->tool = d->mcp.method;
+        d->args = d->mcp.params;
+    }
 
     return rc;
 }

@@ -28,6 +28,16 @@ typedef enum {
 } aiq_verdict_e;
 
 
+/*
+ * Who has opened a session: org, API key, user and agent, each as the front
+ * of a hash; zero is "not known", which agrees with everybody of the org.
+ */
+
+typedef struct {
+    unsigned char  part[4][16];
+} aiq_principal_t;
+
+
 typedef struct {
     void       *data;
 
@@ -52,6 +62,11 @@ typedef struct {
 
     aiq_rc_t  (*take)(void *data, const aiq_hash_t bucket,
                       const aiq_limit_t *limit, uint64_t *retry_ms);
+
+    /* 1 if a session of an MCP server was opened by this principal */
+
+    int       (*session)(void *data, const aiq_hash_t session,
+                         const aiq_principal_t *who);
 } aiq_decide_ops_t;
 
 
@@ -117,6 +132,9 @@ typedef struct {
     aiq_str_t                 content_type;
     aiq_str_t                 content_encoding;
     aiq_str_t                 upgrade;
+    aiq_str_t                 origin;
+    aiq_str_t                 session;      /* Mcp-Session-Id */
+    int                       early;        /* TLS early data (RFC 8470) */
     int                       has_body;     /* announced, read or not */
     int                       duplicate;    /* one of our headers came twice */
     int                       query_token;  /* credentials in the query */
@@ -132,6 +150,13 @@ typedef struct {
 
     /* under which rules */
 
+    aiq_str_t                 org;          /* the only one; empty: any */
+    const aiq_str_t          *origins;      /* web pages that may call */
+    unsigned                  norigins;
+    const aiq_method_rule_t  *methods;
+    unsigned                  nmethods;
+    int                       modern;       /* no GET, no DELETE here */
+    const struct aiq_decision_s  *before;   /* see aiq_decide_moved() */
     aiq_token_rules_t         token;
     int                       params;       /* AIQ_PARAMS_... */
     int                       uses;         /* 0: steps may be used again */
@@ -152,7 +177,7 @@ typedef struct {
 } aiq_request_t;
 
 
-typedef struct {
+typedef struct aiq_decision_s {
     aiq_verdict_e             verdict;
     aiq_rc_t                  rc;           /* AIQ_OK or the reason */
     aiq_err_t                 err;          /* detail for the record */
@@ -206,6 +231,55 @@ void aiq_decide(aiq_decision_t *d, const aiq_request_t *in);
  */
 
 aiq_rc_t aiq_decide_headers(aiq_decision_t *d, const aiq_request_t *in);
+
+/*
+ * In another location, after an internal redirect: everything is judged again
+ * under the rules that hold there, but the use of the step and the limits were
+ * taken by before, whose server, tool and step must be those of this call.
+ */
+
+void aiq_decide_moved(aiq_decision_t *d, const aiq_decision_t *before,
+    const aiq_request_t *in);
+
+/*
+ * For what tools/list shows: would a call of this tool be permitted, whatever
+ * its arguments?  It must be in the plan of the token, if one was presented
+ * and its plan is known, and be permitted by policy, or held for an approval.
+ * d is of a request that was permitted; its strings must still be there.
+ */
+
+typedef struct {
+    aiq_decision_t           *d;
+    const aiq_request_t      *in;
+    aiq_plan_t                plan;
+    unsigned                  planned:1;    /* only what the plan has */
+    unsigned                  none:1;       /* nothing can be called here */
+} aiq_visible_t;
+
+aiq_rc_t aiq_visible_begin(aiq_visible_t *v, aiq_decision_t *d,
+    const aiq_request_t *in);
+
+/* AIQ_OK, the reason why not, or a fault */
+
+aiq_rc_t aiq_visible(aiq_visible_t *v, aiq_str_t tool);
+
+/*
+ * The reason that a caller of MCP is told.  A tool that a policy hides is one
+ * that does not exist: AIQ_D_TOOL_UNKNOWN for both (mcp 56).  The record has
+ * d->rc.
+ */
+
+aiq_rc_t aiq_decide_told(const aiq_decision_t *d);
+
+/*
+ * The name of a session, by MCP server and Mcp-Session-Id, and who d is; for
+ * the table behind ops->session.
+ */
+
+aiq_rc_t aiq_session_key(const aiq_decision_t *d, aiq_str_t session,
+    aiq_hash_t key, aiq_principal_t *who, aiq_crypto_t *c);
+
+int aiq_principal_same(const aiq_principal_t *a, const aiq_principal_t *b);
 
 /*
  * After a wait: does the permit still stand?  Revocation, the API key, the

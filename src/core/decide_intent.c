@@ -35,6 +35,7 @@ static unsigned aiq_decide_closeness(aiq_rc_t rc);
 aiq_rc_t
 aiq_decide_intent(aiq_decision_t *d, const aiq_request_t *in)
 {
+    int         form;
     aiq_rc_t    rc;
     aiq_plan_t  plan;
 
@@ -42,13 +43,22 @@ aiq_decide_intent(aiq_decision_t *d, const aiq_request_t *in)
         return AIQ_OK;
     }
 
-    rc = aiq_args_hash(&d->args_hash, in->body, d->args, in->invoke,
-                       in->crypto);
+    form = in->invoke ? AIQ_ARGS_SDK
+           : d->mcp.cls == AIQ_MCP_CALL ? AIQ_ARGS_RAW : AIQ_ARGS_PARAMS;
+
+    rc = aiq_args_hash(&d->args_hash, in->body, d->args, form, in->crypto);
+
     if (rc != AIQ_OK) {
         return rc;
     }
 
     d->has_args = 1;
+
+    /* "armoriq_method tools/call identity": policies and limits only */
+
+    if (!aiq_needs_intent(d, in)) {
+        return AIQ_OK;
+    }
 
     rc = aiq_decide_plan(d, in, &plan);
 
@@ -393,6 +403,14 @@ aiq_decide_reserve(aiq_decision_t *d, const aiq_request_t *in,
 
     if (!in->uses) {
         return AIQ_OK;
+    }
+
+    if (in->before != NULL) {
+
+        /* the use was taken before a redirect, by this very step or none */
+
+        return in->before->reserved && in->before->step == (int64_t) index
+               ? AIQ_OK : AIQ_D_STEP_USED;
     }
 
     rc = in->ops->reserve(in->ops->data, d->ledger, index, step->max_uses,

@@ -17,9 +17,16 @@
 aiq_rc_t aiq_decide_framing(aiq_decision_t *d, const aiq_request_t *in);
 aiq_rc_t aiq_decide_identity(aiq_decision_t *d, const aiq_request_t *in);
 aiq_rc_t aiq_decide_token(aiq_decision_t *d, const aiq_request_t *in);
+aiq_rc_t aiq_decide_tenant(aiq_decision_t *d, const aiq_request_t *in);
 aiq_rc_t aiq_decide_intent(aiq_decision_t *d, const aiq_request_t *in);
 aiq_rc_t aiq_decide_policy(aiq_decision_t *d, const aiq_request_t *in);
 aiq_rc_t aiq_decide_limits(aiq_decision_t *d, const aiq_request_t *in);
+
+/* what policies say of a tool; *which is the policy of the org that decided */
+
+aiq_rc_t aiq_decide_tool(aiq_decision_t *d, const aiq_request_t *in,
+    const aiq_ruleset_t *rules, aiq_str_t tool, const aiq_policy_t **which,
+    uint32_t *rate);
 
 /* the ruleset of d->org */
 
@@ -31,9 +38,16 @@ aiq_rc_t aiq_decide_ruleset(aiq_decision_t *d, const aiq_request_t *in,
 aiq_rc_t aiq_decide_key(aiq_decision_t *d, const aiq_request_t *in,
     aiq_str_t id);
 
-/* tools/call or an invoke: needs an intent, not just an identity */
+/* a tool is called: policies speak of it */
 
-#define aiq_is_call(d, in)   ((in)->invoke || (d)->mcp.cls == AIQ_MCP_CALL)
+#define aiq_is_call(d, in)                                                    \
+    ((in)->invoke || (d)->mcp.cls == AIQ_MCP_CALL                             \
+     || (d)->mcp.need == AIQ_NEED_INTENT)
+
+/* needs an intent, not just an identity */
+
+#define aiq_needs_intent(d, in)                                               \
+    ((in)->invoke || (d)->mcp.need == AIQ_NEED_INTENT)
 
 
 #endif /* _AIQ_DECIDE_INTERNAL_H_INCLUDED_ */

@@ -360,7 +360,6 @@ aiq_decide_policy(aiq_decision_t *d, const aiq_request_t *in)
 {
     aiq_rc_t              rc;
     uint32_t              rate;
-    aiq_policy_call_t     call;
     const aiq_policy_t   *which;
     const aiq_ruleset_t  *rules;
 
@@ -383,21 +382,7 @@ aiq_decide_policy(aiq_decision_t *d, const aiq_request_t *in)
         return AIQ_OK;
     }
 
-    call.mcp = d->server;
-    call.tool = d->tool;
-    call.user = d->user;
-    call.agent = d->agent;
-    call.source = in->source;
-    call.now = in->token.now;
-
-    rc = aiq_decide_token_policy(d, in, &call, &rate);
-
-    if (rc != AIQ_OK) {
-        return rc;
-    }
-
-    rc = aiq_policy_eval_all(rules->policies, rules->npolicies,
-                             rules->org.permit, &call, &which);
+    rc = aiq_decide_tool(d, in, rules, d->tool, &which, &rate);
 
     aiq_str_null(&d->policy);
     d->policy_rate = 0;
@@ -408,8 +393,38 @@ aiq_decide_policy(aiq_decision_t *d, const aiq_request_t *in)
         d->policy_rate = aiq_policy_rate(which);
     }
 
+    return rc;
+}
+
+
+aiq_rc_t
+aiq_decide_tool(aiq_decision_t *d, const aiq_request_t *in,
+    const aiq_ruleset_t *rules, aiq_str_t tool, const aiq_policy_t **which,
+    uint32_t *rate)
+{
+    aiq_rc_t           rc;
+    aiq_policy_call_t  call;
+
+    *which = NULL;
+
+    call.mcp = d->server;
+    call.tool = tool;
+    call.user = d->user;
+    call.agent = d->agent;
+    call.source = in->source;
+    call.now = in->token.now;
+
+    rc = aiq_decide_token_policy(d, in, &call, rate);
+
     if (rc != AIQ_OK) {
-        return aiq_fail(&d->err, rc, which != NULL
+        return rc;
+    }
+
+    rc = aiq_policy_eval_all(rules->policies, rules->npolicies,
+                             rules->org.permit, &call, which);
+
+    if (rc != AIQ_OK) {
+        return aiq_fail(&d->err, rc, *which != NULL
                         ? "a policy of the org decides"
                         : "no policy of the org speaks of this call");
     }

@@ -41,7 +41,7 @@ aiq_decide_token(aiq_decision_t *d, const aiq_request_t *in)
                             "no API key and no token");
         }
 
-        if (aiq_is_call(d, in)) {
+        if (aiq_needs_intent(d, in)) {
             return aiq_fail(&d->err, AIQ_D_TOKEN_MISSING,
                             "an API key, but no intent token");
         }

@@ -13,12 +13,17 @@
 typedef struct {
     aiq_str_t        name;
     aiq_mcp_class_e  cls;
+    aiq_need_e       need;
+    const char      *named;       /* member of params that Mcp-Name repeats */
 } aiq_mcp_method_t;
 
 typedef struct {
     aiq_str_t        name;
     unsigned         modern;
 } aiq_mcp_revision_t;
+
+
+#define AIQ_MCP_NAME_MAX    1024      /* bytes of a name that is repeated */
 
 
 enum {
@@ -41,6 +46,8 @@ enum {
 };
 
 
+static int aiq_mcp_rule_fits(const aiq_method_rule_t *rule,
+    aiq_str_t method);
 static aiq_rc_t aiq_mcp_envelope(aiq_mcp_t *m, const aiq_mcp_ctx_t *x,
     uint32_t *env);
 static aiq_rc_t aiq_mcp_response(const aiq_mcp_ctx_t *x,
@@ -48,6 +55,7 @@ static aiq_rc_t aiq_mcp_response(const aiq_mcp_ctx_t *x,
 static aiq_rc_t aiq_mcp_id(aiq_mcp_t *m, const aiq_mcp_ctx_t *x, uint32_t id);
 static aiq_rc_t aiq_mcp_method(aiq_mcp_t *m, const aiq_mcp_ctx_t *x,
     uint32_t i);
+static const aiq_mcp_method_t *aiq_mcp_known_method(aiq_str_t s);
 static aiq_rc_t aiq_mcp_params(aiq_mcp_t *m, const aiq_mcp_ctx_t *x,
     uint32_t i);
 static aiq_rc_t aiq_mcp_call(aiq_mcp_t *m, const aiq_mcp_ctx_t *x,
@@ -57,7 +65,7 @@ static aiq_rc_t aiq_mcp_meta_revision(const aiq_mcp_t *m,
     const aiq_mcp_ctx_t *x, const aiq_mcp_revision_t **r);
 static const aiq_mcp_revision_t *aiq_mcp_known_revision(aiq_str_t s);
 static aiq_rc_t aiq_mcp_mirror(const aiq_mcp_t *m, const aiq_mcp_ctx_t *x);
-static int aiq_mcp_mirror_name(aiq_str_t header, aiq_str_t tool);
+static int aiq_mcp_mirror_name(aiq_str_t header, aiq_str_t name);
 static aiq_str_t aiq_mcp_trim(aiq_str_t s);
 
 
@@ -95,11 +103,12 @@ static const aiq_str_t  aiq_discovery_names[] = {
     aiq_string("name"),
     aiq_string("arguments"),
     aiq_string("cursor"),
+    aiq_string("uri"),
     aiq_string("protocolVersion")
 };
 
 static const aiq_mcp_shape_t  aiq_discovery_shape = {
-    aiq_discovery_names, 5, 0, "params"
+    aiq_discovery_names, 6, 0, "params"
 };
 
 static const aiq_str_t  aiq_meta_names[] = {
@@ -112,20 +121,30 @@ static const aiq_mcp_shape_t  aiq_meta_shape = {
     aiq_meta_names, 3, 0, "params._meta"
 };
 
+#define aiq_mcp_known(name, need, named)                                      \
+    { aiq_string(name), AIQ_MCP_DISCOVERY, need, named }
+
+/* what reads data or changes state is refused until a rule lists it */
+
 static const aiq_mcp_method_t  aiq_mcp_methods[] = {
-    { aiq_string("tools/call"), AIQ_MCP_CALL },
-    { aiq_string("tools/list"), AIQ_MCP_DISCOVERY },
-    { aiq_string("initialize"), AIQ_MCP_DISCOVERY },
-    { aiq_string("ping"), AIQ_MCP_DISCOVERY },
-    { aiq_string("server/discover"), AIQ_MCP_DISCOVERY },
-    { aiq_string("notifications/initialized"), AIQ_MCP_DISCOVERY },
-    { aiq_string("notifications/cancelled"), AIQ_MCP_DISCOVERY },
-    { aiq_string("notifications/progress"), AIQ_MCP_DISCOVERY },
-    { aiq_string("notifications/roots/list_changed"), AIQ_MCP_DISCOVERY },
-    { aiq_string("resources/list"), AIQ_MCP_DISCOVERY },
-    { aiq_string("resources/templates/list"), AIQ_MCP_DISCOVERY },
-    { aiq_string("prompts/list"), AIQ_MCP_DISCOVERY }
+    { aiq_string("tools/call"), AIQ_MCP_CALL, AIQ_NEED_INTENT, "name" },
+    aiq_mcp_known("tools/list", AIQ_NEED_IDENTITY, NULL),
+    aiq_mcp_known("initialize", AIQ_NEED_IDENTITY, NULL),
+    aiq_mcp_known("ping", AIQ_NEED_IDENTITY, NULL),
+    aiq_mcp_known("server/discover", AIQ_NEED_IDENTITY, NULL),
+    aiq_mcp_known("subscriptions/listen", AIQ_NEED_IDENTITY, NULL),
+    aiq_mcp_known("notifications/initialized", AIQ_NEED_IDENTITY, NULL),
+    aiq_mcp_known("notifications/cancelled", AIQ_NEED_IDENTITY, NULL),
+    aiq_mcp_known("notifications/progress", AIQ_NEED_IDENTITY, NULL),
+    aiq_mcp_known("notifications/roots/list_changed", AIQ_NEED_IDENTITY,
+                  NULL),
+    aiq_mcp_known("resources/list", AIQ_NEED_IDENTITY, NULL),
+    aiq_mcp_known("resources/templates/list", AIQ_NEED_IDENTITY, NULL),
+    aiq_mcp_known("prompts/list", AIQ_NEED_IDENTITY, NULL),
+    aiq_mcp_known("resources/read", AIQ_NEED_REFUSE, "uri"),
+    aiq_mcp_known("prompts/get", AIQ_NEED_REFUSE, "name")
 };
+
 
 /*
  * 2024-11-05 had another transport and no header, but clients that speak
@@ -153,8 +172,10 @@ aiq_mcp_read(aiq_mcp_t *m, const aiq_json_t *doc, const aiq_mcp_headers_t *h,
 
     memset(m, 0, sizeof(aiq_mcp_t));
 
+    m->params = AIQ_JSON_NONE;
     m->args = AIQ_JSON_NONE;
     m->meta = AIQ_JSON_NONE;
+    m->need = AIQ_NEED_IDENTITY;
     m->revision = aiq_mcp_default_revision;
 
     x.doc = doc;
@@ -189,6 +210,93 @@ aiq_mcp_read(aiq_mcp_t *m, const aiq_json_t *doc, const aiq_mcp_headers_t *h,
     }
 
     return aiq_mcp_mirror(m, &x);
+}
+
+
+aiq_rc_t
+aiq_mcp_need(aiq_mcp_t *m, const aiq_method_rule_t *rules, unsigned n,
+    aiq_err_t *err)
+{
+    int                       exact;
+    unsigned                  i;
+    const aiq_method_rule_t  *best;
+
+    if (m->method.len == 0) {
+        return AIQ_OK;
+    }
+
+    best = NULL;
+    exact = 0;
+
+    for (i = 0; i < n; i++) {
+
+        if (m->cls == AIQ_MCP_CALL && rules[i].need == AIQ_NEED_INTENT
+            && aiq_mcp_rule_fits(&rules[i], m->tool))
+        {
+            return aiq_fail(err, AIQ_D_RPC_AMBIGUOUS,
+                            "a tool with the name of the method \"%.*s\"",
+                            aiq_mcp_shown(m->tool));
+        }
+
+        if (!aiq_mcp_rule_fits(&rules[i], m->method)) {
+            continue;
+        }
+
+        if (aiq_str_eq(rules[i].name, m->method)) {
+            best = &rules[i];
+            exact = 1;
+
+        } else if (!exact
+                   && (best == NULL || rules[i].name.len > best->name.len))
+        {
+            best = &rules[i];
+        }
+    }
+
+    if (best != NULL
+        && (exact || m->need != AIQ_NEED_INTENT
+            || best->need != AIQ_NEED_IDENTITY))
+    {
+        m->need = best->need;
+    }
+
+    if (m->need == AIQ_NEED_REFUSE) {
+        return aiq_fail(err, AIQ_D_RPC_METHOD, "method \"%.*s\"",
+                        aiq_mcp_shown(m->method));
+    }
+
+    return AIQ_OK;
+}
+
+
+static int
+aiq_mcp_rule_fits(const aiq_method_rule_t *rule, aiq_str_t method)
+{
+    size_t  len;
+
+    len = rule->name.len;
+
+    if (len == 0 || rule->name.data[len - 1] != '*') {
+        return aiq_str_eq(rule->name, method);
+    }
+
+    return method.len >= len - 1
+           && memcmp(rule->name.data, method.data, len - 1) == 0;
+}
+
+
+int
+aiq_mcp_method_ok(aiq_str_t name)
+{
+    const unsigned char  *star;
+
+    if (!aiq_mcp_visible(name, AIQ_METHOD_MAX)) {
+        return 0;
+    }
+
+    star = memchr(name.data, '*', name.len);
+
+    return star == NULL || star == name.data + name.len - 1;
 }
 
 
@@ -304,8 +412,8 @@ aiq_mcp_id(aiq_mcp_t *m, const aiq_mcp_ctx_t *x, uint32_t id)
 static aiq_rc_t
 aiq_mcp_method(aiq_mcp_t *m, const aiq_mcp_ctx_t *x, uint32_t i)
 {
-    aiq_rc_t  rc;
-    unsigned  k;
+    aiq_rc_t                 rc;
+    const aiq_mcp_method_t  *known;
 
     if (aiq_json_type(x->doc, i) != AIQ_JSON_STRING) {
         return aiq_fail(x->err, AIQ_D_RPC_INVALID, "method is not a string");
@@ -330,16 +438,28 @@ aiq_mcp_method(aiq_mcp_t *m, const aiq_mcp_ctx_t *x, uint32_t i)
                         AIQ_METHOD_MAX);
     }
 
+    known = aiq_mcp_known_method(m->method);
+
+    m->cls = known ? known->cls : AIQ_MCP_DISCOVERY;
+    m->need = known ? known->need : AIQ_NEED_REFUSE;
+
+    return AIQ_OK;
+}
+
+
+static const aiq_mcp_method_t *
+aiq_mcp_known_method(aiq_str_t s)
+{
+    unsigned  k;
+
     for (k = 0; k < sizeof(aiq_mcp_methods) / sizeof(aiq_mcp_methods[0]); k++)
     {
-        if (aiq_str_eq(m->method, aiq_mcp_methods[k].name)) {
-            m->cls = aiq_mcp_methods[k].cls;
-            return AIQ_OK;
+        if (aiq_str_eq(s, aiq_mcp_methods[k].name)) {
+            return &aiq_mcp_methods[k];
         }
     }
 
-    return aiq_fail(x->err, AIQ_D_RPC_METHOD, "method \"%.*s\"",
-                    aiq_mcp_shown(m->method));
+    return NULL;
 }
 
 
@@ -364,6 +484,7 @@ aiq_mcp_params(aiq_mcp_t *m, const aiq_mcp_ctx_t *x, uint32_t i)
         return rc;
     }
 
+    m->params = i;
     m->meta = values[AIQ_CALL_META];
 
     if (m->meta != AIQ_JSON_NONE
@@ -479,7 +600,7 @@ aiq_mcp_revision(aiq_mcp_t *m, const aiq_mcp_ctx_t *x)
     }
 
     if (meta == NULL && (!m->notification || m->cls == AIQ_MCP_CALL)) {
-        return aiq_fail(x->err, AIQ_D_RPC_INVALID,
+        return aiq_fail(x->err, AIQ_D_RPC_PARAMS,
                         "params._meta has no protocol version");
     }
 
@@ -558,7 +679,10 @@ aiq_mcp_known_revision(aiq_str_t s)
 static aiq_rc_t
 aiq_mcp_mirror(const aiq_mcp_t *m, const aiq_mcp_ctx_t *x)
 {
+    aiq_rc_t                  rc;
+    aiq_str_t                 name;
     const aiq_mcp_headers_t  *h;
+    const aiq_mcp_method_t   *known;
 
     h = x->headers;
 
@@ -573,15 +697,35 @@ aiq_mcp_mirror(const aiq_mcp_t *m, const aiq_mcp_ctx_t *x)
                         "Mcp-Method is not the method of the body");
     }
 
+    known = aiq_mcp_known_method(m->method);
+
     if (h->name.data == NULL) {
 
-        if (m->modern && m->cls == AIQ_MCP_CALL) {
+        if (m->modern && known && known->named) {
             return aiq_fail(x->err, AIQ_D_HEADER_MISMATCH, "no Mcp-Name");
         }
 
-    } else if (m->cls != AIQ_MCP_CALL
-               || !aiq_mcp_mirror_name(aiq_mcp_trim(h->name), m->tool))
-    {
+        return AIQ_OK;
+    }
+
+    /* of an extension's method only its server knows what is repeated */
+
+    if (known == NULL && m->cls == AIQ_MCP_DISCOVERY) {
+        return AIQ_OK;
+    }
+
+    rc = AIQ_DECLINED;
+
+    if (known && known->named && m->params != AIQ_JSON_NONE) {
+        rc = aiq_json_string(x->doc, aiq_json_get(x->doc, m->params,
+                                                  known->named),
+                             x->mem, &name);
+        if (aiq_is_fault(rc)) {
+            return rc;
+        }
+    }
+
+    if (rc != AIQ_OK || !aiq_mcp_mirror_name(aiq_mcp_trim(h->name), name)) {
         return aiq_fail(x->err, AIQ_D_HEADER_MISMATCH,
                         "Mcp-Name is not the name in the body");
     }
@@ -593,18 +737,18 @@ aiq_mcp_mirror(const aiq_mcp_t *m, const aiq_mcp_ctx_t *x)
 /* =?base64?...?= stands for bytes that do not fit in a header */
 
 static int
-aiq_mcp_mirror_name(aiq_str_t header, aiq_str_t tool)
+aiq_mcp_mirror_name(aiq_str_t header, aiq_str_t name)
 {
     size_t                  len;
     aiq_str_t               s;
-    unsigned char           buf[aiq_b64_decoded_max(AIQ_MCP_TOOL_MAX * 2)];
+    unsigned char           buf[aiq_b64_decoded_max(AIQ_MCP_NAME_MAX * 2)];
 
     static const aiq_str_t  prefix = aiq_string("=?base64?");
 
     if (header.len < prefix.len
         || memcmp(header.data, prefix.data, prefix.len) != 0)
     {
-        return aiq_str_eq(header, tool);
+        return aiq_str_eq(header, name);
     }
 
     s.data = header.data + prefix.len;
@@ -616,7 +760,7 @@ aiq_mcp_mirror_name(aiq_str_t header, aiq_str_t tool)
 
     s.len -= 2;
 
-    if (s.len > AIQ_MCP_TOOL_MAX * 2
+    if (s.len > AIQ_MCP_NAME_MAX * 2
         || aiq_b64_decode(s, buf, &len) != AIQ_OK)
     {
         return 0;
@@ -625,7 +769,7 @@ aiq_mcp_mirror_name(aiq_str_t header, aiq_str_t tool)
     s.data = buf;
     s.len = len;
 
-    return aiq_str_eq(s, tool);
+    return aiq_str_eq(s, name);
 }
 
 

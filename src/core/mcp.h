@@ -18,18 +18,35 @@
 
 
 typedef enum {
-    AIQ_MCP_CALL = 1,         /* tools/call: needs an intent */
-    AIQ_MCP_DISCOVERY,        /* needs an identity only */
+    AIQ_MCP_CALL = 1,         /* tools/call */
+    AIQ_MCP_DISCOVERY,        /* any other method */
     AIQ_MCP_RESPONSE,         /* an answer to a request of the server */
     AIQ_MCP_STREAM,           /* GET */
     AIQ_MCP_TERMINATE         /* DELETE */
 } aiq_mcp_class_e;
 
+/* what a method asks of who sends it */
+
+typedef enum {
+    AIQ_NEED_REFUSE = 0,      /* nobody may */
+    AIQ_NEED_IDENTITY,        /* an API key or a token */
+    AIQ_NEED_INTENT           /* a token with a plan that has this call */
+} aiq_need_e;
+
+/* name may end in '*': all methods that begin so */
+
+typedef struct {
+    aiq_str_t           name;
+    aiq_need_e          need;
+} aiq_method_rule_t;
+
 typedef struct {
     aiq_mcp_class_e     cls;
+    aiq_need_e          need;         /* without rules */
     aiq_str_t           method;       /* JSON-RPC method; empty for GET ... */
     aiq_str_t           id;           /* raw JSON of the id; empty: none */
     aiq_str_t           tool;         /* params.name of tools/call */
+    uint32_t            params;       /* token of params, or NONE */
     uint32_t            args;         /* token of params.arguments, or NONE */
     uint32_t            meta;         /* token of params._meta, or NONE */
     aiq_str_t           revision;     /* "2025-11-25"; from header or _meta;
@@ -48,13 +65,30 @@ typedef struct {
 
 
 /*
- * doc is the parsed body.  On refusal m->id is still set if it could be
+ * doc is the parsed body.  Methods that we do not know are read like others,
+ * and need is AIQ_NEED_REFUSE.  On refusal m->id is still set if it could be
  * read, to be echoed.  T18 (closed envelope, case-folded keys), T19, B33 to
  * B38 of trust.md; mcp.md B and C.
  */
 
 aiq_rc_t aiq_mcp_read(aiq_mcp_t *m, const aiq_json_t *doc,
     const aiq_mcp_headers_t *h, aiq_mem_t *mem, aiq_err_t *err);
+
+/*
+ * Sets m->need: by the rule that names the method, else by the longest rule
+ * with '*' that fits, else by what the method is known for.  A rule with '*'
+ * does not take the intent from a method that needs one, so that "* identity"
+ * leaves tools/call alone.  AIQ_OK or AIQ_D_RPC_METHOD; AIQ_D_RPC_AMBIGUOUS if
+ * a tool is called that has the name of a method which a rule wants an intent
+ * for: a step of a plan could mean either.
+ */
+
+aiq_rc_t aiq_mcp_need(aiq_mcp_t *m, const aiq_method_rule_t *rules,
+    unsigned n, aiq_err_t *err);
+
+/* fit for a rule: visible ASCII, at most AIQ_METHOD_MAX, '*' at the end only */
+
+int aiq_mcp_method_ok(aiq_str_t name);
 
 /* POST /invoke, wire.md D */
 

@@ -37,7 +37,7 @@ typedef struct {
 } aiq_plan_in_t;
 
 typedef struct {
-    int                   sdk;
+    int                   form;           /* AIQ_ARGS_... */
     int                   email;
 } aiq_plan_skip_t;
 
@@ -593,8 +593,20 @@ aiq_args_skip(const aiq_json_t *doc, uint32_t key, void *data)
 
     skip = data;
 
-    return (skip->sdk && aiq_args_added_by_sdk(doc, key))
-           || (skip->email && aiq_json_is(doc, key, "user_email"));
+    switch (skip->form) {
+
+    case AIQ_ARGS_SDK:
+        return aiq_args_added_by_sdk(doc, key)
+               || (skip->email && aiq_json_is(doc, key, "user_email"));
+
+    case AIQ_ARGS_PARAMS:
+        return aiq_json_is(doc, key, "_meta")
+               || aiq_json_is(doc, key, "inputResponses")
+               || aiq_json_is(doc, key, "requestState");
+
+    default:
+        return 0;
+    }
 }
 
 
@@ -623,7 +635,7 @@ aiq_args_hash_one(aiq_hash_t hash, const aiq_json_t *doc, uint32_t i,
 
 
 aiq_rc_t
-aiq_args_hash(aiq_args_t *args, const aiq_json_t *doc, uint32_t i, int sdk,
+aiq_args_hash(aiq_args_t *args, const aiq_json_t *doc, uint32_t i, int form,
     aiq_crypto_t *c)
 {
     aiq_rc_t         rc;
@@ -635,7 +647,7 @@ aiq_args_hash(aiq_args_t *args, const aiq_json_t *doc, uint32_t i, int sdk,
         return AIQ_D_STEP_PARAMS;
     }
 
-    skip.sdk = sdk;
+    skip.form = form;
     skip.email = 0;
 
     rc = aiq_args_hash_one(args->full, doc, i, &skip, c);
@@ -645,7 +657,7 @@ aiq_args_hash(aiq_args_t *args, const aiq_json_t *doc, uint32_t i, int sdk,
 
     /* nothing is left out but what an SDK may have added */
 
-    if (!sdk
+    if (form != AIQ_ARGS_SDK
         || i == AIQ_JSON_NONE
         || aiq_json_get(doc, i, "user_email") == AIQ_JSON_NONE)
     {

@@ -100,11 +100,18 @@ aiq_rc_t aiq_plan_digest_check(aiq_str_t digest, aiq_str_t action,
 
 
 /*
- * What a call asks for, in the form that is compared.  sdk: leave out the
- * members that SDKs add (_iam_context, _policy_context, _delegation_id,
- * _approvals); user_email is left out where the step does not plan it.
- * Without sdk every member counts: what is compared is what is forwarded.
+ * What a call asks for, in the form that is compared.  AIQ_ARGS_RAW: every
+ * member counts, what is compared is what is forwarded.  AIQ_ARGS_SDK: leave
+ * out the members that SDKs add (_iam_context, _policy_context,
+ * _delegation_id, _approvals); user_email is left out where the step does not
+ * plan it.  AIQ_ARGS_PARAMS: these are params of another method than
+ * tools/call; leave out what is about the request itself (_meta,
+ * inputResponses, requestState).
  */
+
+#define AIQ_ARGS_RAW     0
+#define AIQ_ARGS_SDK     1
+#define AIQ_ARGS_PARAMS  2
 
 typedef struct {
     aiq_hash_t          full;
@@ -115,7 +122,7 @@ typedef struct {
    is anything else */
 
 aiq_rc_t aiq_args_hash(aiq_args_t *args, const aiq_json_t *doc, uint32_t i,
-    int sdk, aiq_crypto_t *c);
+    int form, aiq_crypto_t *c);
 
 int aiq_args_added_by_sdk(const aiq_json_t *doc, uint32_t key);
 

@@ -21,6 +21,7 @@
 
 #define NGX_ARMORIQ_ZONE_MIN     (8 * 1024 * 1024)
 #define NGX_ARMORIQ_MAX_BODY     (1024 * 1024)
+#define NGX_ARMORIQ_MAX_LIST     (1024 * 1024)
 #define NGX_ARMORIQ_LIFETIME     86400    /* of a token at most, seconds */
 #define NGX_ARMORIQ_SKEW         30       /* of clocks, seconds */
 #define NGX_ARMORIQ_ARENA        (6 * 1024 * 1024)
@@ -54,6 +55,7 @@ typedef struct {
     ngx_thread_pool_t             *thread_pool;
     ngx_armoriq_worker_t          *worker;
     ngx_uint_t                     nlimits;
+    ngx_array_t                   *places;      /* ngx_armoriq_place_t */
     ngx_uint_t                     used;        /* unsigned  used:1; */
     ngx_uint_t                     api;         /* unsigned  api:1; */
 } ngx_armoriq_main_conf_t;
@@ -72,11 +74,28 @@ typedef struct {
     ngx_flag_t                     step_uses;
     ngx_flag_t                     invoke;
     ngx_flag_t                     api;
+    ngx_flag_t                     list_filter;
     ngx_uint_t                     params;
     size_t                         max_body;
+    size_t                         max_list;
     ngx_array_t                   *limits;      /* aiq_limit_rule_t */
+    ngx_array_t                   *origins;     /* aiq_str_t */
+    ngx_array_t                   *methods;     /* aiq_method_rule_t */
+    ngx_str_t                      org;         /* empty: any */
     ngx_armoriq_mcp_t             *mcp;
+
+    u_char                        *file;        /* of "armoriq on" or off */
+    ngx_uint_t                     line;
 } ngx_armoriq_loc_conf_t;
+
+
+/* a location, "if", "limit_except" or server{}, for the lint */
+
+typedef struct {
+    ngx_armoriq_loc_conf_t        *conf;
+    void                         **srv_conf;
+    void                         **loc_conf;
+} ngx_armoriq_place_t;
 
 
 typedef enum {
@@ -102,6 +121,7 @@ typedef struct {
     aiq_decision_t                 d;           /* strings: in the pool */
     u_char                         rid[NGX_ARMORIQ_RID_LEN];
 
+    ngx_list_t                     headers;     /* with credentials */
     ngx_str_t                      body;        /* the judged bytes */
     u_char                         body_hash[AIQ_HASH_LEN];
 
@@ -111,6 +131,8 @@ typedef struct {
 
     ngx_msec_t                     start;
     ngx_armoriq_bridge_t          *bridge;      /* of POST /invoke */
+    struct ngx_armoriq_list_s     *list;        /* of tools/list */
+    ngx_str_t                      error;       /* in place of nginx's */
 
     unsigned                       permit:1;    /* may go on */
     unsigned                       recorded:1;  /* intent is set */
@@ -121,6 +143,7 @@ typedef struct {
     unsigned                       parked:1;
     unsigned                       denied:1;    /* we have answered */
     unsigned                       settled:1;   /* OUTCOME is written */
+    unsigned                       shaped:1;    /* error is the answer */
 } ngx_armoriq_ctx_t;
 
 
@@ -165,10 +188,14 @@ ngx_int_t ngx_armoriq_carry(ngx_http_request_t *r);
 ngx_int_t ngx_armoriq_judge_headers(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx);
 ngx_int_t ngx_armoriq_judge(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx);
+ngx_int_t ngx_armoriq_judge_moved(ngx_http_request_t *r,
+    ngx_armoriq_ctx_t *ctx);
 ngx_int_t ngx_armoriq_judge_again(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx);
 ngx_int_t ngx_armoriq_record_intent(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx);
+void ngx_armoriq_fill(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
+    ngx_armoriq_worker_t *w, aiq_request_t *in);
 void ngx_armoriq_source(ngx_http_request_t *r, aiq_addr_t *addr);
 void ngx_armoriq_new_rid(ngx_armoriq_worker_t *w, u_char *rid);
 
@@ -192,7 +219,8 @@ typedef struct {
 } ngx_armoriq_header_t;
 
 void ngx_armoriq_headers_read(ngx_http_request_t *r, aiq_request_t *in);
-ngx_int_t ngx_armoriq_headers_strip(ngx_http_request_t *r);
+ngx_int_t ngx_armoriq_headers_strip(ngx_http_request_t *r,
+    ngx_armoriq_ctx_t *ctx);
 ngx_table_elt_t *ngx_armoriq_header_next(ngx_list_part_t **part,
     ngx_uint_t *i);
 
@@ -217,6 +245,14 @@ ngx_int_t ngx_armoriq_guard_init(ngx_conf_t *cf);
 
 ngx_int_t ngx_armoriq_invoke_handler(ngx_http_request_t *r);
 ngx_int_t ngx_armoriq_invoke_filter_init(ngx_conf_t *cf);
+
+/* response: filters of answers */
+
+ngx_int_t ngx_armoriq_response_init(ngx_conf_t *cf);
+
+/* lint: what must not, or should not, stand beside "armoriq on" */
+
+ngx_int_t ngx_armoriq_lint(ngx_conf_t *cf);
 
 /* api: the ArmorIQ API */
 

@@ -288,7 +288,7 @@ ngx_armoriq_access_durable(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
     {
         /* the OUTCOME will say that it was not sent */
 
-    } else if (ngx_armoriq_headers_strip(r) == NGX_OK) {
+    } else if (ngx_armoriq_headers_strip(r, ctx) == NGX_OK) {
         return NGX_DECLINED;
 
     } else {
@@ -312,7 +312,10 @@ ngx_armoriq_access_judged(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
         return ngx_armoriq_deny(r, ctx, ctx->d.rc);
     }
 
-    if (ctx->spent) {
+    if (ctx->spent || (ctx->gated && r->upstream_states)) {
+
+        /* or, of an upstream without "armoriq_guard": it may have been */
+
         return ngx_armoriq_refuse(r, ctx, "access", "permit is spent");
     }
 
@@ -321,12 +324,26 @@ ngx_armoriq_access_judged(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
     }
 
     /*
-     * Other rules may hold here, and the permit is for another place.  The
-     * call was recorded and its step taken: neither is done twice.
+     * Other rules may hold here: they are asked.  The call was recorded, its
+     * step and what limits count were taken: none of that is done twice.
      */
 
-    return ngx_armoriq_refuse(r, ctx, "access",
-                              "permit is for another location");
+    if (ctx->bridge == NULL && !alcf->invoke
+        && r->method == NGX_HTTP_POST && ctx->body.len
+        && ngx_armoriq_judge_moved(r, ctx) == NGX_OK)
+    {
+        ctx->permit = 1;
+        ctx->gated = 0;
+
+        return NGX_DECLINED;
+    }
+
+    if (ctx->d.verdict == AIQ_VERDICT_PERMIT) {
+        return ngx_armoriq_refuse(r, ctx, "access",
+                                  "permit is for another location");
+    }
+
+    return ngx_armoriq_deny(r, ctx, ctx->d.rc);
 }
 
 

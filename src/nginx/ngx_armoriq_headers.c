@@ -15,8 +15,10 @@
     { ngx_string(name), offsetof(aiq_request_t, field) }
 
 
+static ngx_uint_t ngx_armoriq_headers_early(ngx_http_request_t *r);
 static ngx_uint_t ngx_armoriq_headers_query(ngx_http_request_t *r);
-static ngx_uint_t ngx_armoriq_headers_ours(ngx_table_elt_t *h);
+static ngx_uint_t ngx_armoriq_headers_ours(ngx_table_elt_t *h,
+    ngx_str_t *names);
 
 
 static ngx_armoriq_header_t  ngx_armoriq_headers[] = {
@@ -26,6 +28,8 @@ static ngx_armoriq_header_t  ngx_armoriq_headers[] = {
     ngx_armoriq_header("content-type", content_type),
     ngx_armoriq_header("content-encoding", content_encoding),
     ngx_armoriq_header("upgrade", upgrade),
+    ngx_armoriq_header("origin", origin),
+    ngx_armoriq_header("mcp-session-id", session),
     ngx_armoriq_header("mcp-protocol-version", mirror.protocol),
     ngx_armoriq_header("mcp-method", mirror.method),
     ngx_armoriq_header("mcp-name", mirror.name),
@@ -47,6 +51,13 @@ static ngx_str_t  ngx_armoriq_headers_hidden[] = {
     ngx_string("x-csrg-"),
     ngx_string("x-http-method-override"),
     ngx_string("x-method-override"),
+    ngx_null_string
+};
+
+
+static ngx_str_t  ngx_armoriq_headers_legacy[] = {
+    ngx_string("mcp-session-id"),
+    ngx_string("last-event-id"),
     ngx_null_string
 };
 
@@ -90,6 +101,48 @@ ngx_armoriq_headers_read(ngx_http_request_t *r, aiq_request_t *in)
     in->has_body = r->headers_in.content_length_n > 0
                    || r->headers_in.chunked;
     in->query_token = ngx_armoriq_headers_query(r);
+    in->early = ngx_armoriq_headers_early(r);
+}
+
+
+/*
+ * TLS early data may be a replay, here or as somebody before us says in the
+ * Early-Data header (RFC 8470 5.1).
+ */
+
+static ngx_uint_t
+ngx_armoriq_headers_early(ngx_http_request_t *r)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+#if (NGX_HTTP_SSL && defined SSL_READ_EARLY_DATA_SUCCESS)
+
+    ngx_str_t         early;
+
+    if (r->connection->ssl
+        && (ngx_ssl_get_early_data(r->connection, r->pool, &early) != NGX_OK
+            || early.len))
+    {
+        return 1;
+    }
+
+#endif
+
+    part = &r->headers_in.headers.part;
+    i = 0;
+
+    while ((h = ngx_armoriq_header_next(&part, &i)) != NULL) {
+
+        if (h->key.len == 10
+            && ngx_strncmp(h->lowcase_key, "early-data", 10) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -129,7 +182,7 @@ ngx_armoriq_headers_query(ngx_http_request_t *r)
  */
 
 ngx_int_t
-ngx_armoriq_headers_strip(ngx_http_request_t *r)
+ngx_armoriq_headers_strip(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 {
     ngx_uint_t        i;
     ngx_list_t        list;
@@ -145,7 +198,15 @@ ngx_armoriq_headers_strip(ngx_http_request_t *r)
 
     while ((h = ngx_armoriq_header_next(&part, &i)) != NULL) {
 
-        if (ngx_armoriq_headers_ours(h)) {
+        if (ngx_armoriq_headers_ours(h, ngx_armoriq_headers_hidden)) {
+            continue;
+        }
+
+        /* from 2026-07-28 on these mean nothing, to old servers as well */
+
+        if (ctx->d.mcp.modern
+            && ngx_armoriq_headers_ours(h, ngx_armoriq_headers_legacy))
+        {
             continue;
         }
 
@@ -157,6 +218,12 @@ ngx_armoriq_headers_strip(ngx_http_request_t *r)
         *copy = *h;
     }
 
+    /* whoever judges again, after a redirect, needs the credentials */
+
+    if (ctx->headers.pool == NULL) {
+        ctx->headers = r->headers_in.headers;
+    }
+
     r->headers_in.headers = list;
 
     return NGX_OK;
@@ -164,11 +231,11 @@ ngx_armoriq_headers_strip(ngx_http_request_t *r)
 
 
 static ngx_uint_t
-ngx_armoriq_headers_ours(ngx_table_elt_t *h)
+ngx_armoriq_headers_ours(ngx_table_elt_t *h, ngx_str_t *names)
 {
     ngx_str_t  *name;
 
-    for (name = ngx_armoriq_headers_hidden; name->len; name++) {
+    for (name = names; name->len; name++) {
 
         if (h->key.len < name->len
             || ngx_strncmp(h->lowcase_key, name->data, name->len) != 0)

@@ -13,8 +13,6 @@
 #include "tzfile.h"
 
 
-static void ngx_armoriq_fill(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
-    ngx_armoriq_worker_t *w, aiq_request_t *in);
 static aiq_rc_t ngx_armoriq_read_body(ngx_armoriq_ctx_t *ctx,
     aiq_request_t *in, aiq_json_t *doc);
 static ngx_int_t ngx_armoriq_keep(ngx_http_request_t *r,
@@ -203,7 +201,7 @@ ngx_armoriq_judge_again(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 }
 
 
-static void
+void
 ngx_armoriq_fill(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
     ngx_armoriq_worker_t *w, aiq_request_t *in)
 {
@@ -219,6 +217,19 @@ ngx_armoriq_fill(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
 
     if (alcf->mcp) {
         in->mcp = ngx_armoriq_str(alcf->mcp->name);
+        in->modern = (alcf->mcp->modern != 0);
+    }
+
+    in->org = ngx_armoriq_str(alcf->org);
+
+    if (alcf->origins) {
+        in->origins = alcf->origins->elts;
+        in->norigins = (unsigned) alcf->origins->nelts;
+    }
+
+    if (alcf->methods) {
+        in->methods = alcf->methods->elts;
+        in->nmethods = (unsigned) alcf->methods->nelts;
     }
 
     ngx_armoriq_source(r, &in->source);
@@ -276,6 +287,65 @@ ngx_armoriq_source(ngx_http_request_t *r, aiq_addr_t *addr)
     default:
         addr->family = 0;
     }
+}
+
+
+/* in another location, to which a redirect has led with nothing sent so far */
+
+ngx_int_t
+ngx_armoriq_judge_moved(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
+{
+    aiq_rc_t               rc;
+    aiq_json_t             doc;
+    ngx_list_t             headers;
+    aiq_request_t          in;
+    aiq_decision_t         before;
+    ngx_armoriq_worker_t  *w;
+
+    before = ctx->d;
+
+    ctx->conf = ngx_http_get_module_loc_conf(r, ngx_armoriq_module);
+    ctx->permit = 0;
+
+    w = ngx_armoriq_get_worker(r);
+
+    if (w == NULL) {
+        ngx_armoriq_fault(r, ctx, AIQ_E_STORE_UNAVAILABLE);
+        return NGX_DECLINED;
+    }
+
+    /* credentials were taken off the request when it was permitted */
+
+    headers = r->headers_in.headers;
+    r->headers_in.headers = ctx->headers;
+
+    ngx_armoriq_fill(r, ctx, w, &in);
+
+    r->headers_in.headers = headers;
+
+    rc = aiq_store_read(w->store, &in.txn, w->crypto, &ctx->d.err);
+
+    if (rc == AIQ_OK) {
+        rc = ngx_armoriq_read_body(ctx, &in, &doc);
+
+        if (rc == AIQ_OK) {
+            aiq_decide_moved(&ctx->d, &before, &in);
+        }
+
+        if (rc == AIQ_OK && ngx_armoriq_keep(r, ctx) != NGX_OK) {
+            rc = AIQ_E_NO_MEMORY;
+        }
+
+        aiq_store_abort(in.txn);
+    }
+
+    if (rc != AIQ_OK) {
+        ctx->d = before;
+        ctx->d.rc = rc;
+        ctx->d.verdict = AIQ_VERDICT_DENY;
+    }
+
+    return ctx->d.verdict == AIQ_VERDICT_PERMIT ? NGX_OK : NGX_DECLINED;
 }
 
 

@@ -230,6 +230,13 @@ ngx_armoriq_init_shctx(ngx_armoriq_zone_t *zone, size_t size)
                                              * sizeof(ngx_armoriq_seen_t));
     sh->nseen = n;
 
+    n = size / 32 / (NGX_ARMORIQ_SESSION_WAYS * sizeof(ngx_armoriq_opened_t));
+
+    sh->opened_sessions = ngx_slab_calloc(zone->shpool,
+                                          n * NGX_ARMORIQ_SESSION_WAYS
+                                          * sizeof(ngx_armoriq_opened_t));
+    sh->nopened = n;
+
     n = ngx_min(size / 4, (size_t) 16 * 1024 * 1024);
 
     sh->size = n & ~(size_t) 4095;
@@ -238,7 +245,9 @@ ngx_armoriq_init_shctx(ngx_armoriq_zone_t *zone, size_t size)
     sh->results = ngx_slab_calloc(zone->shpool, NGX_ARMORIQ_RESULTS
                                             * sizeof(ngx_armoriq_result_t));
 
-    if (sh->seen == NULL || sh->ring == NULL || sh->results == NULL) {
+    if (sh->seen == NULL || sh->opened_sessions == NULL || sh->ring == NULL
+        || sh->results == NULL)
+    {
         return NGX_ERROR;
     }
 
@@ -625,4 +634,5 @@ ngx_armoriq_shm_ops(ngx_armoriq_worker_t *w)
     w->ops.reserve = ngx_armoriq_reserve;
     w->ops.release = ngx_armoriq_release;
     w->ops.take = ngx_armoriq_take;
+    w->ops.session = ngx_armoriq_session;
 }

@@ -2,8 +2,8 @@
 /*
  * Copyright (C) ngx_armoriq authors
  *
- * The layout of the zone: a table of verified signatures, a tree of used
- * steps and rate buckets, and the ring of audit records.  Everything is under
+ * The layout of the zone: tables of verified signatures and of sessions, a
+ * tree of used steps and rate buckets, and the ring of audit records.  Everything is under
  * shpool->mutex, the one lock that the master frees when a worker dies.
  */
 
@@ -15,8 +15,9 @@
 #include "ngx_armoriq.h"
 
 
-#define NGX_ARMORIQ_LAYOUT    1
+#define NGX_ARMORIQ_LAYOUT    2
 #define NGX_ARMORIQ_WAYS      4
+#define NGX_ARMORIQ_SESSION_WAYS  8
 #define NGX_ARMORIQ_RESULTS   16384     /* a power of two */
 
 
@@ -24,6 +25,15 @@ typedef struct {
     u_char                    key[AIQ_HASH_LEN];
     int64_t                   exp;
 } ngx_armoriq_seen_t;
+
+
+/* a session of an MCP server; used is 0 where the place is free */
+
+typedef struct {
+    u_char                    key[AIQ_HASH_LEN];
+    aiq_principal_t           who;
+    int64_t                   used;     /* for the last time, seconds */
+} ngx_armoriq_opened_t;
 
 
 typedef enum {
@@ -85,6 +95,9 @@ struct ngx_armoriq_shctx_s {
     ngx_armoriq_seen_t       *seen;
     ngx_uint_t                nseen;    /* sets */
 
+    ngx_armoriq_opened_t     *opened_sessions;
+    ngx_uint_t                nopened;  /* sets */
+
     /* positions only grow; modulo size they are places in the ring */
 
     u_char                   *ring;
@@ -112,6 +125,12 @@ typedef struct {
     time_t                    now;      /* when steps were read back */
     ngx_log_t                *log;
 } ngx_armoriq_zone_t;
+
+
+/* session: who may use it */
+
+int ngx_armoriq_session(void *data, const aiq_hash_t session,
+    const aiq_principal_t *who);
 
 
 #endif /* _NGX_ARMORIQ_SHM_H_INCLUDED_ */

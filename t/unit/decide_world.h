@@ -75,6 +75,8 @@ typedef struct {
     unsigned            rulesets;
     aiq_rc_t            reserve_rc;   /* what it answers instead */
     aiq_rc_t            take_rc;
+    aiq_hash_t          session;        /* the only one, and whose it is */
+    aiq_principal_t     who;
     aiq_rc_t            ruleset_rc;
     int                 forgetful;    /* no signature was seen before */
 } shared_t;
@@ -204,6 +206,14 @@ uses(void)
 }
 
 
+static int
+ops_session(void *data, const aiq_hash_t session, const aiq_principal_t *who)
+{
+    return memcmp(shared.session, session, AIQ_HASH_LEN) == 0
+           && aiq_principal_same(&shared.who, who);
+}
+
+
 static aiq_rc_t
 ops_take(void *data, const aiq_hash_t name, const aiq_limit_t *limit,
     uint64_t *retry_ms)
@@ -262,7 +272,8 @@ ops_saw(void *data, const aiq_hash_t key, int64_t exp)
 
 
 static const aiq_decide_ops_t  ops = {
-    NULL, ops_seen, ops_saw, ops_reserve, ops_release, ops_take
+    NULL, ops_seen, ops_saw, ops_reserve, ops_release, ops_take,
+    ops_session
 };
 
 

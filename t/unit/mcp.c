@@ -76,6 +76,7 @@ static aiq_rc_t
 read_mcp(aiq_mcp_t *m, const char *body, const char *protocol,
     const char *method, const char *name)
 {
+    aiq_rc_t           rc;
     aiq_mcp_headers_t  h;
 
     mem.pos = memory;
@@ -93,7 +94,9 @@ read_mcp(aiq_mcp_t *m, const char *body, const char *protocol,
         return AIQ_DECLINED;
     }
 
-    return aiq_mcp_read(m, &doc, &h, &mem, &err);
+    rc = aiq_mcp_read(m, &doc, &h, &mem, &err);
+
+    return rc == AIQ_OK ? aiq_mcp_need(m, NULL, 0, &err) : rc;
 }
 
 
@@ -438,7 +441,7 @@ test_methods(void)
         "completion/complete", "resources/read", "resources/subscribe",
         "prompts/get", "tasks/get", "tasks/cancel", "sampling/createMessage",
         "elicitation/create", "roots/list", "logging/setLevel",
-        "subscriptions/listen", "notifications/x", "rpc.discover", "Initialize"
+        "logging/setLevel", "notifications/x", "rpc.discover", "Initialize"
     };
 
     static const char  *invalid[] = {
@@ -564,9 +567,9 @@ test_headers(void)
           META("2025-11-25") "}}", "2026-07-28", "tools/call", "echo",
           AIQ_D_HEADER_MISMATCH, NULL },
         { "modern header, no _meta", ECHO, "2026-07-28", "tools/call", "echo",
-          AIQ_D_RPC_INVALID, NULL },
+          AIQ_D_RPC_PARAMS, NULL },
         { "modern header, list without params", LIST "}", "2026-07-28",
-          "tools/list", NULL, AIQ_D_RPC_INVALID, NULL },
+          "tools/list", NULL, AIQ_D_RPC_PARAMS, NULL },
         { "modern header, notification without _meta",
           "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\"}",
           "2026-07-28", "notifications/cancelled", NULL, AIQ_OK,
@@ -574,7 +577,7 @@ test_headers(void)
         { "modern header, call without id and _meta",
           "{\"jsonrpc\":\"2.0\",\"method\":\"tools/call\","
           "\"params\":{\"name\":\"echo\"}}", "2026-07-28", "tools/call",
-          "echo", AIQ_D_RPC_INVALID, NULL },
+          "echo", AIQ_D_RPC_PARAMS, NULL },
         { "modern, no Mcp-Method", MODERN, "2026-07-28", NULL, "echo",
           AIQ_D_HEADER_MISMATCH, NULL },
         { "modern, no Mcp-Name", MODERN, "2026-07-28", "tools/call", NULL,

@@ -1,0 +1,137 @@
+
+/*
+ * Copyright (C) ngx_armoriq authors
+ *
+ * Whose place this is: the org that a server is for, and sessions, which
+ * belong to who has opened them (mcp 43: a session id is not authentication).
+ */
+
+
+#include <string.h>
+
+#include "decide_internal.h"
+
+
+static aiq_rc_t aiq_decide_session(aiq_decision_t *d,
+    const aiq_request_t *in);
+
+
+aiq_rc_t
+aiq_decide_tenant(aiq_decision_t *d, const aiq_request_t *in)
+{
+    if (in->org.len && d->org.len && !aiq_str_eq(in->org, d->org)) {
+        return aiq_fail(&d->err, AIQ_D_ORG_NOT_ALLOWED,
+                        "the server is for the org \"%.*s\"",
+                        (int) in->org.len, (const char *) in->org.data);
+    }
+
+    /* there are none from 2026-07-28 on, nor in an envelope */
+
+    if (in->session.data == NULL || in->invoke || d->mcp.modern
+        || d->org.len == 0)
+    {
+        return AIQ_OK;
+    }
+
+    return aiq_decide_session(d, in);
+}
+
+
+/*
+ * Somebody else's session is refused like one that does not exist: a client
+ * starts anew then, and nobody learns which ids are in use.
+ */
+
+static aiq_rc_t
+aiq_decide_session(aiq_decision_t *d, const aiq_request_t *in)
+{
+    aiq_rc_t         rc;
+    aiq_hash_t       key;
+    aiq_principal_t  who;
+
+    rc = aiq_session_key(d, in->session, key, &who, in->crypto);
+
+    if (rc != AIQ_OK) {
+        return rc;
+    }
+
+    if (!in->ops->session(in->ops->data, key, &who)) {
+        return aiq_fail(&d->err, AIQ_D_SESSION_UNKNOWN,
+                        "not a session that this principal has opened");
+    }
+
+    return AIQ_OK;
+}
+
+
+aiq_rc_t
+aiq_session_key(const aiq_decision_t *d, aiq_str_t session, aiq_hash_t key,
+    aiq_principal_t *who, aiq_crypto_t *c)
+{
+    unsigned       i;
+    aiq_rc_t       rc;
+    uint32_t       len;
+    aiq_str_t      parts[4], value[4];
+    aiq_hash_t     hash;
+
+    /* a token speaks for the API key that it was issued to */
+
+    value[0] = d->org;
+    value[1] = d->apikey.id.len ? d->apikey.id : d->token.key;
+    value[2] = d->user;
+    value[3] = d->agent;
+
+    memset(who, 0, sizeof(aiq_principal_t));
+
+    for (i = 0; i < 4; i++) {
+
+        if (value[i].len == 0) {
+            continue;
+        }
+
+        rc = aiq_sha256(c, value[i], hash);
+
+        if (rc != AIQ_OK) {
+            return rc;
+        }
+
+        memcpy(who->part[i], hash, sizeof(who->part[i]));
+    }
+
+    len = (uint32_t) d->server.len;
+
+    parts[0] = aiq_cstr("armoriq/session");
+    parts[1].data = (unsigned char *) &len;
+    parts[1].len = sizeof(len);
+    parts[2] = d->server;
+    parts[3] = session;
+
+    return aiq_sha256v(c, parts, 4, key);
+}
+
+
+int
+aiq_principal_same(const aiq_principal_t *a, const aiq_principal_t *b)
+{
+    unsigned  i;
+
+    static const unsigned char  none[sizeof(a->part[0])];
+
+    for (i = 0; i < sizeof(a->part) / sizeof(a->part[0]); i++) {
+
+        if (memcmp(a->part[i], b->part[i], sizeof(none)) == 0) {
+            continue;
+        }
+
+        /* an API key may speak for any user or agent of its org */
+
+        if (i == 0
+            || (memcmp(a->part[i], none, sizeof(none)) != 0
+                && memcmp(b->part[i], none, sizeof(none)) != 0))
+        {
+            return 0;
+        }
+    }
+
+    return 1;
+}

@@ -1,0 +1,36 @@
+
+/*
+ * Copyright (C) ngx_armoriq authors
+ *
+ * Setters of directives, for the table in ngx_armoriq_module.c.
+ */
+
+
+#ifndef _NGX_ARMORIQ_CONF_H_INCLUDED_
+#define _NGX_ARMORIQ_CONF_H_INCLUDED_
+
+
+#include "ngx_armoriq.h"
+
+
+/* conf: of the whole server, limits, and what we answer ourselves */
+
+char *ngx_armoriq_enable(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_armoriq_dir(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_armoriq_audit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_armoriq_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_armoriq_content(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* remembers a location that has been merged, for the lint */
+
+char *ngx_armoriq_conf_place(ngx_conf_t *cf, ngx_armoriq_loc_conf_t *alcf);
+
+/* conf_mcp: of a location with an MCP server */
+
+char *ngx_armoriq_mcp(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_armoriq_org(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_armoriq_origins(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_armoriq_method(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+
+#endif /* _NGX_ARMORIQ_CONF_H_INCLUDED_ */
