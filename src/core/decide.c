@@ -240,6 +240,11 @@ aiq_decide_transport(aiq_decision_t *d, const aiq_request_t *in)
                         "a header that decides was sent more than once");
     }
 
+    if (in->nrepeated > AIQ_MCP_PARAMS_MAX) {
+        return aiq_fail(&d->err, AIQ_D_HEADER_MISMATCH,
+                        "more than %d Mcp-Param headers", AIQ_MCP_PARAMS_MAX);
+    }
+
     if (in->origin.data != NULL && !aiq_decide_origin(in)) {
         return aiq_fail(&d->err, AIQ_D_ORIGIN_NOT_ALLOWED, "Origin: %.*s",
                         (int) (in->origin.len > 128 ? 128 : in->origin.len),
@@ -399,6 +404,11 @@ aiq_decide_content(aiq_decision_t *d, const aiq_request_t *in)
 
     d->tool = d->mcp.tool;
     d->args = d->mcp.args;
+
+    if (rc == AIQ_OK && d->mcp.cls == AIQ_MCP_CALL) {
+        rc = aiq_mcp_mirror_params(in->body, d->args, in->repeated,
+                                   in->nrepeated, &d->err);
+    }
 
     if (rc == AIQ_OK) {
         rc = aiq_mcp_need(&d->mcp, in->methods, in->nmethods, &d->err);

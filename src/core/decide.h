@@ -141,6 +141,8 @@ typedef struct {
     aiq_str_t                 mcp;          /* of the location; not invoke */
     const aiq_json_t         *body;         /* NULL: none */
     aiq_mcp_headers_t         mirror;
+    aiq_mcp_param_t           repeated[AIQ_MCP_PARAMS_MAX];
+    unsigned                  nrepeated;    /* one more: too many */
     aiq_str_t                 path;         /* X-CSRG-Path */
     aiq_str_t                 proof;        /* X-CSRG-Proof */
     aiq_str_t                 digest;       /* X-CSRG-Value-Digest */

@@ -6,7 +6,6 @@
 
 #include <string.h>
 
-#include "b64.h"
 #include "mcp_members.h"
 
 
@@ -21,9 +20,6 @@ typedef struct {
     aiq_str_t        name;
     unsigned         modern;
 } aiq_mcp_revision_t;
-
-
-#define AIQ_MCP_NAME_MAX    1024      /* bytes of a name that is repeated */
 
 
 enum {
@@ -61,12 +57,10 @@ static aiq_rc_t aiq_mcp_params(aiq_mcp_t *m, const aiq_mcp_ctx_t *x,
 static aiq_rc_t aiq_mcp_call(aiq_mcp_t *m, const aiq_mcp_ctx_t *x,
     const uint32_t *values);
 static aiq_rc_t aiq_mcp_revision(aiq_mcp_t *m, const aiq_mcp_ctx_t *x);
-static aiq_rc_t aiq_mcp_meta_revision(const aiq_mcp_t *m,
+static aiq_rc_t aiq_mcp_meta_revision(aiq_mcp_t *m,
     const aiq_mcp_ctx_t *x, const aiq_mcp_revision_t **r);
+static aiq_str_t aiq_mcp_front(aiq_str_t s);
 static const aiq_mcp_revision_t *aiq_mcp_known_revision(aiq_str_t s);
-static aiq_rc_t aiq_mcp_mirror(const aiq_mcp_t *m, const aiq_mcp_ctx_t *x);
-static int aiq_mcp_mirror_name(aiq_str_t header, aiq_str_t name);
-static aiq_str_t aiq_mcp_trim(aiq_str_t s);
 
 
 static const aiq_str_t  aiq_rpc_names[] = {
@@ -166,9 +160,10 @@ aiq_rc_t
 aiq_mcp_read(aiq_mcp_t *m, const aiq_json_t *doc, const aiq_mcp_headers_t *h,
     aiq_mem_t *mem, aiq_err_t *err)
 {
-    uint32_t       env[AIQ_MCP_MEMBERS];
-    aiq_rc_t       rc;
-    aiq_mcp_ctx_t  x;
+    uint32_t                 env[AIQ_MCP_MEMBERS];
+    aiq_rc_t                 rc;
+    aiq_mcp_ctx_t            x;
+    const aiq_mcp_method_t  *known;
 
     memset(m, 0, sizeof(aiq_mcp_t));
 
@@ -209,7 +204,10 @@ aiq_mcp_read(aiq_mcp_t *m, const aiq_json_t *doc, const aiq_mcp_headers_t *h,
         return rc;
     }
 
-    return aiq_mcp_mirror(m, &x);
+    known = aiq_mcp_known_method(m->method);
+
+    return aiq_mcp_mirror(m, &x, known ? known->named : NULL,
+                          known == NULL && m->cls == AIQ_MCP_DISCOVERY);
 }
 
 
@@ -566,6 +564,8 @@ aiq_mcp_revision(aiq_mcp_t *m, const aiq_mcp_ctx_t *x)
         header = aiq_mcp_known_revision(text);
 
         if (header == NULL) {
+            m->asked = aiq_mcp_front(text);
+
             return aiq_fail(x->err, AIQ_D_PROTOCOL_VERSION,
                             "MCP-Protocol-Version: \"%.*s\"",
                             aiq_mcp_shown(text));
@@ -611,7 +611,7 @@ aiq_mcp_revision(aiq_mcp_t *m, const aiq_mcp_ctx_t *x)
 /* *r is NULL if _meta does not say */
 
 static aiq_rc_t
-aiq_mcp_meta_revision(const aiq_mcp_t *m, const aiq_mcp_ctx_t *x,
+aiq_mcp_meta_revision(aiq_mcp_t *m, const aiq_mcp_ctx_t *x,
     const aiq_mcp_revision_t **r)
 {
     aiq_rc_t   rc;
@@ -645,12 +645,47 @@ aiq_mcp_meta_revision(const aiq_mcp_t *m, const aiq_mcp_ctx_t *x,
     *r = aiq_mcp_known_revision(text);
 
     if (*r == NULL) {
+        m->asked = aiq_mcp_front(text);
+
         return aiq_fail(x->err, AIQ_D_PROTOCOL_VERSION,
                         "protocol version of params._meta: \"%.*s\"",
                         aiq_mcp_shown(text));
     }
 
     return AIQ_OK;
+}
+
+
+/* what is shown of a text of the client */
+
+static aiq_str_t
+aiq_mcp_front(aiq_str_t s)
+{
+    if (s.len > AIQ_MCP_SHOWN) {
+        s.len = AIQ_MCP_SHOWN;
+    }
+
+    return s;
+}
+
+
+void
+aiq_mcp_write_revisions(aiq_out_t *out)
+{
+    unsigned  k;
+
+    /* the last one had another transport */
+
+    for (k = 0;
+         k < sizeof(aiq_mcp_revisions) / sizeof(aiq_mcp_revisions[0]) - 1;
+         k++)
+    {
+        if (k) {
+            aiq_out_char(out, ',');
+        }
+
+        aiq_out_json(out, aiq_mcp_revisions[k].name);
+    }
 }
 
 
@@ -668,124 +703,4 @@ aiq_mcp_known_revision(aiq_str_t s)
     }
 
     return NULL;
-}
-
-
-/*
- * Others on the way route by these headers, so what they say must be what
- * the body says, also where a revision does not ask for them.
- */
-
-static aiq_rc_t
-aiq_mcp_mirror(const aiq_mcp_t *m, const aiq_mcp_ctx_t *x)
-{
-    aiq_rc_t                  rc;
-    aiq_str_t                 name;
-    const aiq_mcp_headers_t  *h;
-    const aiq_mcp_method_t   *known;
-
-    h = x->headers;
-
-    if (h->method.data == NULL) {
-
-        if (m->modern) {
-            return aiq_fail(x->err, AIQ_D_HEADER_MISMATCH, "no Mcp-Method");
-        }
-
-    } else if (!aiq_str_eq(aiq_mcp_trim(h->method), m->method)) {
-        return aiq_fail(x->err, AIQ_D_HEADER_MISMATCH,
-                        "Mcp-Method is not the method of the body");
-    }
-
-    known = aiq_mcp_known_method(m->method);
-
-    if (h->name.data == NULL) {
-
-        if (m->modern && known && known->named) {
-            return aiq_fail(x->err, AIQ_D_HEADER_MISMATCH, "no Mcp-Name");
-        }
-
-        return AIQ_OK;
-    }
-
-    /* of an extension's method only its server knows what is repeated */
-
-    if (known == NULL && m->cls == AIQ_MCP_DISCOVERY) {
-        return AIQ_OK;
-    }
-
-    rc = AIQ_DECLINED;
-
-    if (known && known->named && m->params != AIQ_JSON_NONE) {
-        rc = aiq_json_string(x->doc, aiq_json_get(x->doc, m->params,
-                                                  known->named),
-                             x->mem, &name);
-        if (aiq_is_fault(rc)) {
-            return rc;
-        }
-    }
-
-    if (rc != AIQ_OK || !aiq_mcp_mirror_name(aiq_mcp_trim(h->name), name)) {
-        return aiq_fail(x->err, AIQ_D_HEADER_MISMATCH,
-                        "Mcp-Name is not the name in the body");
-    }
-
-    return AIQ_OK;
-}
-
-
-/* =?base64?...?= stands for bytes that do not fit in a header */
-
-static int
-aiq_mcp_mirror_name(aiq_str_t header, aiq_str_t name)
-{
-    size_t                  len;
-    aiq_str_t               s;
-    unsigned char           buf[aiq_b64_decoded_max(AIQ_MCP_NAME_MAX * 2)];
-
-    static const aiq_str_t  prefix = aiq_string("=?base64?");
-
-    if (header.len < prefix.len
-        || memcmp(header.data, prefix.data, prefix.len) != 0)
-    {
-        return aiq_str_eq(header, name);
-    }
-
-    s.data = header.data + prefix.len;
-    s.len = header.len - prefix.len;
-
-    if (s.len < 2 || memcmp(s.data + s.len - 2, "?=", 2) != 0) {
-        return 0;
-    }
-
-    s.len -= 2;
-
-    if (s.len > AIQ_MCP_NAME_MAX * 2
-        || aiq_b64_decode(s, buf, &len) != AIQ_OK)
-    {
-        return 0;
-    }
-
-    s.data = buf;
-    s.len = len;
-
-    return aiq_str_eq(s, name);
-}
-
-
-static aiq_str_t
-aiq_mcp_trim(aiq_str_t s)
-{
-    while (s.len && (s.data[0] == ' ' || s.data[0] == '\t')) {
-        s.data++;
-        s.len--;
-    }
-
-    while (s.len
-           && (s.data[s.len - 1] == ' ' || s.data[s.len - 1] == '\t'))
-    {
-        s.len--;
-    }
-
-    return s;
 }

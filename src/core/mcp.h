@@ -51,6 +51,7 @@ typedef struct {
     uint32_t            meta;         /* token of params._meta, or NONE */
     aiq_str_t           revision;     /* "2025-11-25"; from header or _meta;
                                          default "2025-03-26" */
+    aiq_str_t           asked;        /* a revision that we do not know */
     unsigned            modern:1;     /* 2026-07-28 or later */
     unsigned            notification:1;
 } aiq_mcp_t;
@@ -73,6 +74,29 @@ typedef struct {
 
 aiq_rc_t aiq_mcp_read(aiq_mcp_t *m, const aiq_json_t *doc,
     const aiq_mcp_headers_t *h, aiq_mem_t *mem, aiq_err_t *err);
+
+/*
+ * Mcp-Param-* of tools/call (MCP 2026-07-28, "Custom Headers from Tool
+ * Parameters").  Which argument a header repeats is in the schema of the tool,
+ * which we do not have.  So a header is refused if there is an argument of its
+ * name, in any case and at any depth, and its value is that of no argument at
+ * all: that is a lie in any schema.  Others are for the server, which knows.
+ * name is without "mcp-param-", in lower case.  AIQ_D_HEADER_MISMATCH, AIQ_D_HEADER_DUPLICATE.
+ */
+
+#define AIQ_MCP_PARAMS_MAX   32       /* headers of a request */
+
+typedef struct {
+    aiq_str_t           name;
+    aiq_str_t           value;
+} aiq_mcp_param_t;
+
+aiq_rc_t aiq_mcp_mirror_params(const aiq_json_t *doc, uint32_t args,
+    const aiq_mcp_param_t *params, unsigned n, aiq_err_t *err);
+
+/* those that are enforced, newest first: "2026-07-28","2025-11-25",... */
+
+void aiq_mcp_write_revisions(aiq_out_t *out);
 
 /*
  * Sets m->need: by the rule that names the method, else by the longest rule

@@ -2,7 +2,8 @@
 /*
  * Copyright (C) ngx_armoriq authors
  *
- * Between mcp.c and mcp_invoke.c: reading objects whose members are known.
+ * Between mcp.c, mcp_invoke.c and mcp_mirror.c: reading objects whose members
+ * are known, and headers that repeat them.
  */
 
 
@@ -52,6 +53,18 @@ typedef struct {
 
 aiq_rc_t aiq_mcp_members(const aiq_mcp_ctx_t *x, uint32_t obj,
     const aiq_mcp_shape_t *shape, uint32_t *values);
+
+/*
+ * Mcp-Method and Mcp-Name against the body.  named: the member of params that
+ * Mcp-Name repeats, or NULL; open: only the server knows what it repeats.
+ */
+
+aiq_rc_t aiq_mcp_mirror(const aiq_mcp_t *m, const aiq_mcp_ctx_t *x,
+    const char *named, int open);
+
+/* without blanks at both ends */
+
+aiq_str_t aiq_mcp_trim(aiq_str_t s);
 
 /* 1 to max bytes of visible ASCII */
 

@@ -35,6 +35,7 @@ ngx_armoriq_deny(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx, aiq_rc_t rc)
 {
     u_char      *p;
     size_t       size;
+    aiq_rc_t     told;
     ngx_int_t    n;
     ngx_str_t    body;
     aiq_out_t    out;
@@ -43,6 +44,16 @@ ngx_armoriq_deny(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx, aiq_rc_t rc)
     ctx->permit = 0;
     ctx->carried = 0;
     ctx->denied = 1;
+
+    /* the log and the record have the reason, callers may be told less */
+
+    told = rc;
+
+    if (ctx->conf->list_filter && !ngx_armoriq_is_invoke(ctx)
+        && rc == ctx->d.rc)
+    {
+        told = aiq_decide_told(&ctx->d);
+    }
 
     level = aiq_is_fault(rc) ? NGX_LOG_ERR : NGX_LOG_INFO;
 
@@ -54,6 +65,8 @@ ngx_armoriq_deny(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx, aiq_rc_t rc)
     if (ngx_armoriq_deny_prepare(r) != NGX_OK) {
         return NGX_DONE;
     }
+
+    rc = told;
 
     r->headers_out.status = (ngx_uint_t) aiq_http_status(rc);
 
@@ -74,7 +87,8 @@ ngx_armoriq_deny(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx, aiq_rc_t rc)
     /* an id, and names that may be escaped to six times their length */
 
     size = 1024 + ctx->d.mcp.id.len
-           + 6 * (ctx->d.server.len + ctx->d.tool.len + ctx->d.policy.len);
+           + 6 * (ctx->d.server.len + ctx->d.tool.len + ctx->d.policy.len
+                  + ctx->d.mcp.asked.len);
 
     p = ngx_pnalloc(r->pool, size);
     if (p == NULL) {
@@ -177,8 +191,8 @@ ngx_armoriq_deny_headers(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
     aiq_rc_t rc)
 {
     u_char     *p;
-    ngx_uint_t  status;
     uint64_t    retry;
+    ngx_uint_t  status, only;
 
     status = (ngx_uint_t) aiq_http_status(rc);
 
@@ -229,11 +243,12 @@ ngx_armoriq_deny_headers(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
     }
 
     if (status == NGX_HTTP_NOT_ALLOWED) {
+        only = ctx->conf->invoke || (ctx->conf->mcp && ctx->conf->mcp->modern);
+
         return ngx_armoriq_add_header(r, "Allow",
-                                       ctx->conf->invoke
-                                       ? (u_char *) "POST"
-                                       : (u_char *) "POST, GET, DELETE",
-                                       ctx->conf->invoke ? 4 : 17);
+                                      only ? (u_char *) "POST"
+                                           : (u_char *) "POST, GET, DELETE",
+                                      only ? 4 : 17);
     }
 
     return NGX_OK;
@@ -350,6 +365,13 @@ ngx_armoriq_deny_write_rpc(aiq_out_t *out, ngx_armoriq_ctx_t *ctx,
     if (ctx->d.retry_ms) {
         aiq_out_str(out, ",\"retryAfterSeconds\":");
         aiq_out_int(out, (int64_t) (ctx->d.retry_ms + 999) / 1000);
+    }
+
+    if (rc == AIQ_D_PROTOCOL_VERSION && ctx->d.mcp.asked.len) {
+        aiq_out_str(out, ",\"supported\":[");
+        aiq_mcp_write_revisions(out);
+        aiq_out_str(out, "],\"requested\":");
+        aiq_out_json(out, ctx->d.mcp.asked);
     }
 
     aiq_out_str(out, ",\"requestId\":");

@@ -68,6 +68,7 @@ ngx_armoriq_headers_read(ngx_http_request_t *r, aiq_request_t *in)
     aiq_str_t             *s;
     ngx_uint_t             i;
     ngx_list_part_t       *part;
+    aiq_mcp_param_t       *param;
     ngx_table_elt_t       *h;
     ngx_armoriq_header_t  *known;
 
@@ -75,6 +76,21 @@ ngx_armoriq_headers_read(ngx_http_request_t *r, aiq_request_t *in)
     i = 0;
 
     while ((h = ngx_armoriq_header_next(&part, &i)) != NULL) {
+
+        if (h->key.len > 10
+            && ngx_strncmp(h->lowcase_key, "mcp-param-", 10) == 0)
+        {
+            if (in->nrepeated < AIQ_MCP_PARAMS_MAX) {
+                param = &in->repeated[in->nrepeated];
+
+                param->name.data = h->lowcase_key + 10;
+                param->name.len = h->key.len - 10;
+                param->value = ngx_armoriq_str(h->value);
+            }
+
+            in->nrepeated += (in->nrepeated <= AIQ_MCP_PARAMS_MAX);
+            continue;
+        }
 
         for (known = ngx_armoriq_headers; known->name.len; known++) {
 

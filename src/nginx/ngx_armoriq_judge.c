@@ -385,6 +385,7 @@ ngx_armoriq_keep(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
     aiq_str_t  *const kept[] = {
         &ctx->d.server, &ctx->d.tool, &ctx->d.org, &ctx->d.user,
         &ctx->d.agent, &ctx->d.policy, &ctx->d.mcp.id, &ctx->d.mcp.method,
+        &ctx->d.mcp.asked,
         &ctx->d.token.jti, &ctx->d.token.kid, &ctx->d.token.key,
         &ctx->d.token.policy, &ctx->d.apikey.id
     };
