@@ -434,6 +434,15 @@ forget(void)
 }
 
 
+/* steps may be used again */
+
+static void
+forget_uses(void)
+{
+    shared.nuses = 0;
+}
+
+
 static void
 new_memo(void)
 {
