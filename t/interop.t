@@ -111,6 +111,7 @@ sub gateway {
         location = /mcp {
             armoriq on;
             armoriq_mcp infra-mcp;
+            armoriq_method resources/read prompts/get identity;
 
             proxy_pass http://infra/mcp;
 %%PROXY%%

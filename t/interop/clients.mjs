@@ -273,6 +273,34 @@ async function tryCalls(driver)
 }
 
 
+// what the configuration lists beside tools, and what it does not
+
+async function tryMethods(driver)
+{
+    if (!server.modern) {
+        return;
+    }
+
+    const { client } = driver;
+
+    report(driver, 'resources/read', 'A static text.', await attempt(
+        () => client.readResource({ uri: 'test://static-text' }, { timeout })
+            .then((r) => r.contents[0].text)));
+
+    report(driver, 'prompts/get', 'Arguments: one, two', await attempt(
+        () => client.getPrompt({ name: 'test_prompt_with_arguments',
+                                 arguments: { arg1: 'one', arg2: 'two' } },
+                               { timeout })
+            .then((r) => r.messages[0].content.text)));
+
+    report(driver, 'a method that is not listed', 'RPC_METHOD', await attempt(
+        () => client.complete({
+            ref: { type: 'ref/prompt', name: 'test_prompt_with_arguments' },
+            argument: { name: 'arg1', value: 'o' },
+        }, { timeout })));
+}
+
+
 async function tryNotifications(driver)
 {
     let progress = 0;
@@ -406,6 +434,7 @@ async function drive(driver)
            tools.some(({ name }) => name === 'test_simple_text'));
 
     await tryCalls(driver);
+    await tryMethods(driver);
     await tryNotifications(driver);
     await tryQuestions(driver);
     await tryChanges(driver, before.http.GET ?? 0);
