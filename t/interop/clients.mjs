@@ -226,6 +226,7 @@ const steps = [
     ['test_elicitation', form],
     ['test_reconnection'],
     ['test_trigger_tool_change'],
+    ['test_wait'],
     ['test_input_required_result_sampling', {}, 2],
     ['test_input_required_result_elicitation', {}, 2],
     ['test_input_required_result_multi_round', {}, 3],
@@ -382,6 +383,32 @@ async function tryChanges(driver, before)
 }
 
 
+// Who no longer wants the answer says so; in the newer era, by hanging up.
+
+async function tryCancel(driver)
+{
+    if (!server.modern || !driver.modern && !server.sessions) {
+        return;
+    }
+
+    const before = await hits();
+    const abort = new AbortController();
+    const call = attempt(() => driver.call('test_wait', {},
+                                           { signal: abort.signal }));
+
+    await until(async () => (await hits()).tools.test_wait
+                            > (before.tools.test_wait ?? 0));
+    abort.abort(new Error('enough'));
+    await call;
+
+    const told = (h) => driver.modern
+        ? h.gone : h.methods['notifications/cancelled'] ?? 0;
+
+    report(driver, 'server knows that a call was cancelled', true,
+           await until(async () => told(await hits()) > told(before)));
+}
+
+
 async function trySession(driver)
 {
     if (driver.modern || !server.sessions) {
@@ -438,6 +465,7 @@ async function drive(driver)
     await tryNotifications(driver);
     await tryQuestions(driver);
     await tryChanges(driver, before.http.GET ?? 0);
+    await tryCancel(driver);
     await trySession(driver);
     await driver.client.close();
 

@@ -120,6 +120,13 @@ function addNotifications(tool, server, notifier)
              return say('The client has come back for this.');
          });
 
+    tool('test_wait', 'Waits until nobody wants the answer', none,
+         async (args, ctx) => {
+             await sleep(20000, null, { signal: ctx.mcpReq.signal });
+
+             return say('Nobody has said that it is not wanted.');
+         });
+
     // on every open stream of the newer era, or on that of this session
 
     tool('test_trigger_tool_change', 'Tells that the tools changed', none,
