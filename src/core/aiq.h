@@ -145,6 +145,9 @@ typedef struct {
     X(TOOL_UNKNOWN,           403, "Unknown tool")                            \
     X(ENFORCEMENT_BYPASS,     403, "no permit reached this server")           \
                                                                               \
+    /* answers */                                                             \
+    X(LIST_INVALID,           502, "the list of the server cannot be read")   \
+                                                                              \
     /* limits */                                                              \
     X(RATE_LIMITED,           429, "too many calls")                          \
     X(ZONE_FULL,              429, "too many calls")

@@ -36,11 +36,14 @@ typedef struct {
     aiq_json_tape_t       tape;
     unsigned              depth;       /* containers that are open */
     unsigned              depth_max;
+    unsigned              lax;         /* nothing is decided on the values */
     aiq_err_t            *err;
     uint32_t              open[AIQ_JSON_DEPTH];
 } aiq_json_reader_t;
 
 
+static aiq_rc_t aiq_json_start(aiq_json_t *doc, aiq_str_t text,
+    unsigned depth, unsigned lax, aiq_mem_t *mem, aiq_err_t *err);
 static aiq_rc_t aiq_json_read(aiq_json_reader_t *r);
 static aiq_rc_t aiq_json_read_open(aiq_json_reader_t *r, unsigned char c);
 static aiq_rc_t aiq_json_read_end(aiq_json_reader_t *r);
@@ -51,7 +54,7 @@ static aiq_rc_t aiq_json_read_word(aiq_json_reader_t *r, const char *word,
 static aiq_rc_t aiq_json_read_string(aiq_json_reader_t *r, unsigned flags);
 static const unsigned char *aiq_json_plain(const unsigned char *p,
     const unsigned char *end);
-static aiq_rc_t aiq_json_read_escape(aiq_json_reader_t *r);
+static aiq_rc_t aiq_json_read_escape(aiq_json_reader_t *r, unsigned any);
 static aiq_rc_t aiq_json_read_number(aiq_json_reader_t *r);
 static const unsigned char *aiq_json_digits(const unsigned char *p,
     const unsigned char *end);
@@ -71,6 +74,22 @@ aiq_rc_t
 aiq_json_parse(aiq_json_t *doc, aiq_str_t text, unsigned depth,
     aiq_mem_t *mem, aiq_err_t *err)
 {
+    return aiq_json_start(doc, text, depth, 0, mem, err);
+}
+
+
+aiq_rc_t
+aiq_json_scan(aiq_json_t *doc, aiq_str_t text, unsigned depth,
+    aiq_mem_t *mem, aiq_err_t *err)
+{
+    return aiq_json_start(doc, text, depth, 1, mem, err);
+}
+
+
+static aiq_rc_t
+aiq_json_start(aiq_json_t *doc, aiq_str_t text, unsigned depth, unsigned lax,
+    aiq_mem_t *mem, aiq_err_t *err)
+{
     size_t              max;
     aiq_rc_t            rc;
     unsigned char      *saved;
@@ -87,6 +106,7 @@ aiq_json_parse(aiq_json_t *doc, aiq_str_t text, unsigned depth,
     r.tape.n = 0;
     r.depth = 0;
     r.depth_max = (depth < AIQ_JSON_DEPTH) ? depth : AIQ_JSON_DEPTH;
+    r.lax = lax;
     r.err = err;
 
     /* positions have 32 bits, and no token may reach AIQ_JSON_NONE */
@@ -385,7 +405,7 @@ aiq_json_read_string(aiq_json_reader_t *r, unsigned flags)
             flags |= AIQ_JSON_ESCAPED;
             r->pos = p;
 
-            rc = aiq_json_read_escape(r);
+            rc = aiq_json_read_escape(r, r->lax && !(flags & AIQ_JSON_KEY));
 
             if (rc != AIQ_OK) {
                 return rc;
@@ -454,8 +474,10 @@ aiq_json_plain(const unsigned char *p, const unsigned char *end)
 }
 
 
+/* any: also what no UTF-8 text can hold */
+
 static aiq_rc_t
-aiq_json_read_escape(aiq_json_reader_t *r)
+aiq_json_read_escape(aiq_json_reader_t *r, unsigned any)
 {
     uint32_t              code, low;
     const unsigned char  *p;
@@ -491,6 +513,10 @@ aiq_json_read_escape(aiq_json_reader_t *r)
     }
 
     r->pos = p + 6;
+
+    if (any) {
+        return AIQ_OK;
+    }
 
     if (code == 0) {
         return aiq_json_fail(r, p, AIQ_D_JSON_ENCODING, "escaped NUL");
@@ -573,10 +599,15 @@ aiq_json_read_number(aiq_json_reader_t *r)
         }
     }
 
-    rc = aiq_json_check_number(r, r->pos, (size_t) (p - r->pos), integer,
-                               exponent);
-    if (rc != AIQ_OK) {
-        return rc;
+    if (r->lax) {
+        integer = 0;
+
+    } else {
+        rc = aiq_json_check_number(r, r->pos, (size_t) (p - r->pos), integer,
+                                   exponent);
+        if (rc != AIQ_OK) {
+            return rc;
+        }
     }
 
     t = aiq_json_push(r, AIQ_JSON_NUMBER);

@@ -80,6 +80,16 @@ typedef struct {
 aiq_rc_t aiq_json_parse(aiq_json_t *doc, aiq_str_t text, unsigned depth,
     aiq_mem_t *mem, aiq_err_t *err);
 
+/*
+ * The same for a text of which we only have to know where its parts are, as
+ * somebody else is going to read it: numbers may be of any size, and are not
+ * integers for aiq_json_int(); values may have escapes of NUL and of lone
+ * surrogates, which aiq_json_string() returns as bytes that are not UTF-8.
+ */
+
+aiq_rc_t aiq_json_scan(aiq_json_t *doc, aiq_str_t text, unsigned depth,
+    aiq_mem_t *mem, aiq_err_t *err);
+
 /* the value under a key of obj; AIQ_JSON_NONE if absent or not an object */
 
 uint32_t aiq_json_get(const aiq_json_t *doc, uint32_t obj, const char *key);
