@@ -319,12 +319,20 @@ ngx_armoriq_body_hash(ngx_http_request_t *r, aiq_crypto_t *c,
     s.data = (u_char *) "";
     s.len = 0;
 
-    cl = r->request_body ? r->request_body->bufs : NULL;
-
-    if (cl) {
+    for (cl = r->request_body ? r->request_body->bufs : NULL;
+         cl;
+         cl = cl->next)
+    {
         b = cl->buf;
 
-        if (cl->next || !ngx_buf_in_memory(b)) {
+        if (ngx_buf_size(b) == 0) {
+
+            /* the end of a body of "Content-Length: 0" is one of its own */
+
+            continue;
+        }
+
+        if (s.len || !ngx_buf_in_memory(b)) {
             return NGX_ERROR;
         }
 
