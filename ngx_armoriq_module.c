@@ -24,6 +24,14 @@ static ngx_conf_enum_t  ngx_armoriq_params[] = {
 };
 
 
+static ngx_conf_enum_t  ngx_armoriq_lints[] = {
+    { ngx_string("error"), NGX_ARMORIQ_LINT_ERROR },
+    { ngx_string("warn"), NGX_ARMORIQ_LINT_WARN },
+    { ngx_string("off"), NGX_ARMORIQ_LINT_OFF },
+    { ngx_null_string, 0 }
+};
+
+
 /* no NGX_HTTP_LIF_CONF: "if ($arg_x) { armoriq off; }" must not parse */
 
 static ngx_command_t  ngx_armoriq_commands[] = {
@@ -132,6 +140,13 @@ static ngx_command_t  ngx_armoriq_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_armoriq_loc_conf_t, dry_run),
       NULL },
+
+    { ngx_string("armoriq_lint"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_armoriq_loc_conf_t, lint),
+      &ngx_armoriq_lints },
 
     { ngx_string("armoriq_limit"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE123,
@@ -273,6 +288,7 @@ ngx_armoriq_create_loc_conf(ngx_conf_t *cf)
     conf->api = NGX_CONF_UNSET;
     conf->list_filter = NGX_CONF_UNSET;
     conf->params = NGX_CONF_UNSET_UINT;
+    conf->lint = NGX_CONF_UNSET_UINT;
     conf->max_body = NGX_CONF_UNSET_SIZE;
     conf->max_list = NGX_CONF_UNSET_SIZE;
 
@@ -290,6 +306,7 @@ ngx_armoriq_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_value(conf->dry_run, prev->dry_run, 0);
     ngx_conf_merge_value(conf->step_uses, prev->step_uses, 1);
     ngx_conf_merge_uint_value(conf->params, prev->params, AIQ_PARAMS_PLANNED);
+    ngx_conf_merge_uint_value(conf->lint, prev->lint, NGX_ARMORIQ_LINT_ERROR);
     ngx_conf_merge_size_value(conf->max_body, prev->max_body,
                               NGX_ARMORIQ_MAX_BODY);
 

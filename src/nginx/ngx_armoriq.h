@@ -30,6 +30,10 @@
 #define NGX_ARMORIQ_API_TASKS    16       /* of a worker, at a time */
 #define NGX_ARMORIQ_RID_LEN      AIQ_AUDIT_RID_LEN
 
+#define NGX_ARMORIQ_LINT_OFF     0        /* what the lint does with errors */
+#define NGX_ARMORIQ_LINT_WARN    1
+#define NGX_ARMORIQ_LINT_ERROR   2
+
 
 typedef struct ngx_armoriq_shctx_s   ngx_armoriq_shctx_t;
 typedef struct ngx_armoriq_worker_s  ngx_armoriq_worker_t;
@@ -76,6 +80,7 @@ typedef struct {
     ngx_flag_t                     api;
     ngx_flag_t                     list_filter;
     ngx_uint_t                     params;
+    ngx_uint_t                     lint;        /* NGX_ARMORIQ_LINT_... */
     size_t                         max_body;
     size_t                         max_list;
     ngx_array_t                   *limits;      /* aiq_limit_rule_t */
