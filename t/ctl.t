@@ -159,7 +159,7 @@ subtest 'every command explains itself' => sub {
              qw/add list show remove/ } qw/org user agent key mcp policy/),
          'plan hash', 'plan check', 'token issue', 'token inspect',
          'token verify', 'token revoke', 'audit verify', 'audit tail',
-         'store check', 'store backup')
+         'store check', 'store backup', 'mcp tools')
     {
         ok($seen{$_}, "there is $_");
     }

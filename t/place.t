@@ -369,9 +369,23 @@ refused('open: a tool named like a method',
     is($hidden->{status}, 409, 'a hidden tool that nobody has planned');
     is(same_bytes($hidden), same_bytes($none), 'is like any other');
 
+    # what a policy hides among all, where the tools of the server are known
+
+    my $names = $t->write('tools.json', json_text({ result => { tools => [
+        map { { name => $_, inputSchema => {} } } qw/read secret/ ] } }));
+
+    $t->ctl_ok('mcp', 'tools', '--store', $t->store(), '--org', 'example',
+               'open-mcp', $names);
+
+    permitted('a tool of the server',
+              send_body(rpc('read', {}), key_of($key), path => '/open'));
+
     ($hidden, $none) = map {
         send_body(rpc($_, {}), key_of($key), path => '/open')
     } qw/secret absent/;
+
+    is(seen(), 0, 'neither reaches it');
+    is(same_bytes($hidden), same_bytes($none), 'hidden is unknown');
 
     is($hidden->{json}{error}{code}, -32602, 'a hidden tool');
     is($hidden->{json}{error}{message}, 'Unknown tool', 'is unknown');
@@ -381,6 +395,17 @@ refused('open: a tool named like a method',
                    $t->audit_records('INTENT');
 
     is($record->{reason}, 'POLICY_DENY', 'but the record says why');
+
+    # methods that are planned by their name are no tools
+
+    permitted('a read where tools are listed',
+              send_body(method('resources/read', { uri => 'file:///a' }),
+                        token_of('alice'), path => '/open'));
+
+    $t->ctl_ok('mcp', 'tools', '--store', $t->store(), '--org', 'example',
+               'open-mcp', '--any');
+    permitted('any tool again',
+              send_body(rpc('absent', {}), key_of($key), path => '/open'));
 }
 
 

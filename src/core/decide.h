@@ -18,6 +18,7 @@
 #include "records.h"
 #include "token.h"
 #include "token_memo.h"
+#include "tools.h"
 
 
 typedef enum {
@@ -81,6 +82,7 @@ typedef struct {
     aiq_issuer_t             *issuers;
     unsigned                  nissuers;
     aiq_server_t             *servers;
+    aiq_tools_t              *tools;        /* of each; n is 0: any */
     unsigned                  nservers;
 } aiq_ruleset_t;
 
@@ -301,6 +303,12 @@ aiq_rc_t aiq_decide_again(aiq_decision_t *d, const aiq_request_t *in);
 /* AIQ_OK or AIQ_D_MCP_UNKNOWN */
 
 aiq_rc_t aiq_ruleset_server(const aiq_ruleset_t *rules, aiq_str_t name);
+
+/* AIQ_OK or AIQ_D_TOOL_UNKNOWN: the tools of the server are listed, and this
+   is none of them */
+
+aiq_rc_t aiq_ruleset_tool(const aiq_ruleset_t *rules, aiq_str_t server,
+    aiq_str_t tool);
 
 /* an active issuer by kid, or by public key where kid is empty; NULL */
 

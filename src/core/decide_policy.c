@@ -138,6 +138,12 @@ aiq_ruleset_all(aiq_ruleset_load_t *l, aiq_str_t org, aiq_store_kind_e kind,
 
     default:
         l->rules->servers = *array;
+        l->rules->tools = aiq_mem_calloc(l->mem,
+                                         sizeof(aiq_tools_t) * (l->n + 1));
+        if (l->rules->tools == NULL) {
+            return AIQ_E_NO_MEMORY;
+        }
+
         break;
     }
 
@@ -241,6 +247,14 @@ aiq_ruleset_add_server(void *data, aiq_str_t id, aiq_str_t value)
     }
 
     server->name = id;
+
+    rc = aiq_tools_get(l->txn, l->rules->org.name, id,
+                       &l->rules->tools[l->rules->nservers], l->mem);
+
+    if (rc != AIQ_OK && rc != AIQ_DECLINED) {
+        return rc;
+    }
+
     l->rules->nservers++;
 
     return AIQ_OK;
@@ -262,6 +276,25 @@ aiq_ruleset_server(const aiq_ruleset_t *rules, aiq_str_t name)
     }
 
     return AIQ_D_MCP_UNKNOWN;
+}
+
+
+aiq_rc_t
+aiq_ruleset_tool(const aiq_ruleset_t *rules, aiq_str_t server,
+    aiq_str_t tool)
+{
+    unsigned  i;
+
+    for (i = 0; i < rules->nservers; i++) {
+
+        if (aiq_str_eq(rules->servers[i].name, server)) {
+            return rules->tools[i].n == 0
+                   || aiq_tools_has(&rules->tools[i], tool)
+                   ? AIQ_OK : AIQ_D_TOOL_UNKNOWN;
+        }
+    }
+
+    return AIQ_D_TOOL_UNKNOWN;
 }
 
 
@@ -380,6 +413,16 @@ aiq_decide_policy(aiq_decision_t *d, const aiq_request_t *in)
 
     if (!aiq_is_call(d, in)) {
         return AIQ_OK;
+    }
+
+    /* tools, that is, and not methods that are planned by their name */
+
+    if (in->invoke || d->mcp.cls == AIQ_MCP_CALL) {
+        rc = aiq_ruleset_tool(rules, d->server, d->tool);
+
+        if (rc != AIQ_OK) {
+            return aiq_fail(&d->err, rc, "not among the tools of the server");
+        }
     }
 
     rc = aiq_decide_tool(d, in, rules, d->tool, &which, &rate);

@@ -95,6 +95,10 @@ aiq_visible(aiq_visible_t *v, aiq_str_t tool)
     rc = aiq_decide_ruleset(v->d, v->in, &rules);
 
     if (rc == AIQ_OK) {
+        rc = aiq_ruleset_tool(rules, v->d->server, tool);
+    }
+
+    if (rc == AIQ_OK) {
         rc = aiq_decide_tool(v->d, v->in, rules, tool, &which, &rate);
     }
 

@@ -53,6 +53,7 @@ typedef enum {
     AIQ_STORE_AGENT = 'a',
     AIQ_STORE_KEY = 'k',      /* API keys, by id */
     AIQ_STORE_MCP = 'm',
+    AIQ_STORE_TOOLS = 'T',    /* of an MCP server, where they are listed */
     AIQ_STORE_POLICY = 'p',
     AIQ_STORE_ISSUER = 'i',   /* public keys of token issuers, by kid */
     AIQ_STORE_PLAN = 'P',     /* packed plan, by plan_hash (32 bytes) */

@@ -45,6 +45,7 @@ static const aiq_store_kind_t  aiq_store_kinds[] = {
     { AIQ_STORE_AGENT,   0, "agent" },
     { AIQ_STORE_KEY,     0, "key" },
     { AIQ_STORE_MCP,     0, "mcp" },
+    { AIQ_STORE_TOOLS,   0, "tools of an mcp" },
     { AIQ_STORE_POLICY,  0, "policy" },
     { AIQ_STORE_ISSUER,  0, "issuer" },
     { AIQ_STORE_PLAN,    0, "plan" },

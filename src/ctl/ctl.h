@@ -112,9 +112,10 @@ extern const aiq_ctl_cmd_t  aiq_ctl_doctor_cmds[];
 extern const aiq_ctl_group_t  aiq_ctl_groups[];     /* name NULL ends it */
 
 
-/* of audit.c, in a file of its own */
+/* of audit.c and of member.c, in files of their own */
 
 int aiq_ctl_audit_tail(aiq_ctl_t *ctl);
+int aiq_ctl_mcp_tools(aiq_ctl_t *ctl);
 
 
 /* opts.c: AIQ_CTL_OK, or AIQ_CTL_USAGE after a sentence */

@@ -76,6 +76,15 @@ static const aiq_ctl_opt_t  aiq_ctl_member_add_opts[] = {
 };
 
 
+static const aiq_ctl_opt_t  aiq_ctl_mcp_tools_opts[] = {
+
+    { "org", "ORG", "the org", 1, 0 },
+    { "any", NULL, "the server may have any tool again", 0, 0 },
+
+    { NULL, NULL, NULL, 0, 0 }
+};
+
+
 const aiq_ctl_cmd_t  aiq_ctl_user_cmds[] = {
 
     { "add", "ID", 1, 1, aiq_ctl_user_add_opts, aiq_ctl_member_add,
@@ -164,6 +173,16 @@ const aiq_ctl_cmd_t  aiq_ctl_mcp_cmds[] = {
       "show one MCP server",
       "Shows one server.",
       "    armoriqctl mcp show --org acme infra-mcp\n",
+      NULL },
+
+    { "tools", "NAME [FILE|-]", 1, 2, aiq_ctl_mcp_tools_opts,
+      aiq_ctl_mcp_tools,
+      "list the tools that an MCP server has",
+      "With FILE, a JSON array of names or what the server answers to"
+      " tools/list, the server has these tools from the next request on: a"
+      " call of another one is refused by nginx, in the words in which it"
+      " refuses a tool that a policy hides. Without FILE, prints the names.",
+      "    armoriqctl mcp tools --org acme infra-mcp tools.json\n",
       NULL },
 
     { "remove", "NAME", 1, 1, aiq_ctl_member_opts, aiq_ctl_member_remove,

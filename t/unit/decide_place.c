@@ -33,6 +33,7 @@ static void test_visible(void);
 static void test_identity(void);
 static void test_methods(void);
 static void test_moved(void);
+static void test_listed(void);
 static void test_told(void);
 
 
@@ -454,6 +455,65 @@ test_moved(void)
 }
 
 
+/* the tools of a server, where they are known */
+
+static void
+test_listed(void)
+{
+    unsigned          i;
+    aiq_mem_t         m;
+    aiq_json_t        doc;
+    aiq_tools_t       tools;
+    aiq_store_txn_t  *txn;
+    unsigned char     buf[4096];
+
+    static const struct {
+        const char  *text;
+        aiq_rc_t     rc;
+    } lists[] = {
+        { "[\"b\",\"a\",\"ab\"]", AIQ_OK },
+        { "{\"tools\":[{\"name\":\"a\"}]}", AIQ_OK },
+        { "{\"result\":{\"tools\":[{\"name\":\"a\"}]}}", AIQ_OK },
+        { "[]", AIQ_D_REQUEST_INVALID },
+        { "{}", AIQ_D_REQUEST_INVALID },
+        { "{\"result\":{},\"tools\":[\"a\"]}", AIQ_D_REQUEST_INVALID },
+        { "\"a\"", AIQ_D_REQUEST_INVALID },
+        { "[\"a\",1]", AIQ_D_REQUEST_INVALID },
+        { "[\"a b\"]", AIQ_D_REQUEST_INVALID },
+        { "[\"a\",\"b\",\"a\"]", AIQ_D_REQUEST_INVALID },
+        { "[\"read\",\"list\"]", AIQ_OK }
+    };
+
+    for (i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        m.pos = buf;
+        m.end = buf + sizeof(buf);
+
+        must(aiq_json_parse(&doc, S(lists[i].text), AIQ_JSON_DEPTH, &m, &err),
+             "list");
+
+        same_rc(aiq_tools_read(&tools, &doc, &m, &err), lists[i].rc,
+                "tools %s", lists[i].text);
+    }
+
+    ok(aiq_tools_has(&tools, S("read")) && !aiq_tools_has(&tools, S("rea"))
+       && !aiq_tools_has(&tools, S("reads")), "names are whole");
+
+    txn = must_begin(store, 1);
+    must(aiq_tools_put(txn, S("acme"), S("fs"), &tools, &m, &err), "tools");
+    must(aiq_store_commit(txn, &err), "commit");
+
+    forget();
+
+    ok(run(&acme, INVOKE, &(change_t) { 0 }) == AIQ_OK, "one of the tools");
+    same_rc(run(&acme, NATIVE, &(change_t) {
+                    .tool = "mail",
+                    .args = "{\"user_email\":\"alice@example.com\"}" }),
+            AIQ_D_TOOL_UNKNOWN, "planned, and none of them");
+
+    drop(&acme, AIQ_STORE_TOOLS, S("fs"));
+}
+
+
 static void
 test_told(void)
 {
@@ -506,6 +566,7 @@ main(void)
     test_identity();
     test_methods();
     test_moved();
+    test_listed();
     test_told();
 
     return world_end();
