@@ -198,8 +198,12 @@ $t->write('ssi/set.html', '<!--#include virtual="/MCP/s" set="v" -->'
                           . '[<!--#echo var="v" default="-" -->]');
 $t->write('ssi/w.html', '[<!--#include virtual="/w/ssi" -->]');
 
+# "nginx -t" would refuse many of these: what it would not see must not lead to
+# the server either
+
 my $http = <<"EOF";
 %%ARMORIQ%%
+armoriq_lint warn;
 proxy_cache_path %%DIR%%/cache keys_zone=c:1m;
 client_max_body_size 8m;
 proxy_read_timeout 2s;
