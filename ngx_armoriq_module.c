@@ -120,6 +120,20 @@ static ngx_command_t  ngx_armoriq_commands[] = {
       0,
       NULL },
 
+    { ngx_string("armoriq_resource"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_2MORE,
+      ngx_armoriq_resource,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("armoriq_metadata"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_armoriq_metadata,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_armoriq_loc_conf_t, metadata),
+      NULL },
+
     { ngx_string("armoriq_list_filter"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
       ngx_conf_set_flag_slot,
@@ -245,11 +259,15 @@ ngx_armoriq_create_srv_conf(ngx_conf_t *cf)
      *
      *     conf->original_init_peer = NULL;
      *     conf->guard = 0;
+     *     conf->metadata = 0;
      */
 
     if (conf == NULL
         || ngx_array_init(&conf->mcps, cf->pool, 4,
                           sizeof(ngx_armoriq_mcp_t *))
+           != NGX_OK
+        || ngx_array_init(&conf->resources, cf->pool, 4,
+                          sizeof(ngx_armoriq_resource_t *))
            != NGX_OK)
     {
         return NULL;
@@ -274,6 +292,7 @@ ngx_armoriq_create_loc_conf(ngx_conf_t *cf)
      *
      *     conf->limits = NULL;
      *     conf->mcp = NULL;
+     *     conf->resource = NULL;
      *     conf->org = { 0, NULL };
      *     conf->origins = NULL;
      *     conf->methods = NULL;
@@ -287,6 +306,7 @@ ngx_armoriq_create_loc_conf(ngx_conf_t *cf)
     conf->invoke = NGX_CONF_UNSET;
     conf->api = NGX_CONF_UNSET;
     conf->list_filter = NGX_CONF_UNSET;
+    conf->metadata = NGX_CONF_UNSET;
     conf->params = NGX_CONF_UNSET_UINT;
     conf->lint = NGX_CONF_UNSET_UINT;
     conf->max_body = NGX_CONF_UNSET_SIZE;
@@ -332,6 +352,10 @@ ngx_armoriq_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         conf->line = prev->line;
     }
 
+    if (ngx_armoriq_resource_merge(cf, prev, conf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
     /* "if" and "limit_except" have configurations of their own, in which
        the content handler and the server of their location still hold */
 
@@ -341,6 +365,7 @@ ngx_armoriq_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_conf_merge_value(conf->invoke, prev->invoke, 0);
     ngx_conf_merge_value(conf->api, prev->api, 0);
+    ngx_conf_merge_value(conf->metadata, prev->metadata, 0);
 
     return ngx_armoriq_conf_place(cf, conf);
 }
@@ -407,6 +432,8 @@ ngx_armoriq_init(ngx_conf_t *cf)
     {
         return NGX_ERROR;
     }
+
+    ngx_armoriq_resource_check(cf);
 
     return ngx_armoriq_lint(cf);
 }

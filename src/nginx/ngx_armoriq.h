@@ -51,6 +51,16 @@ typedef struct {
 } ngx_armoriq_mcp_t;
 
 
+/* "armoriq_resource": what OAuth clients are told */
+
+typedef struct {
+    ngx_str_t                      url;
+    ngx_str_t                      path;        /* without a slash behind */
+    ngx_str_t                      document;    /* RFC 9728, JSON */
+    ngx_str_t                      challenge;   /* rest of the header */
+} ngx_armoriq_resource_t;
+
+
 typedef struct {
     ngx_str_t                      store;
     ngx_str_t                      audit;
@@ -67,8 +77,10 @@ typedef struct {
 
 typedef struct {
     ngx_array_t                    mcps;        /* ngx_armoriq_mcp_t * */
+    ngx_array_t                    resources;   /* ngx_armoriq_resource_t * */
     ngx_http_upstream_init_peer_pt original_init_peer;
     ngx_uint_t                     guard;       /* unsigned  guard:1; */
+    ngx_uint_t                     metadata;    /* unsigned  metadata:1; */
 } ngx_armoriq_srv_conf_t;
 
 
@@ -79,6 +91,7 @@ typedef struct {
     ngx_flag_t                     invoke;
     ngx_flag_t                     api;
     ngx_flag_t                     list_filter;
+    ngx_flag_t                     metadata;
     ngx_uint_t                     params;
     ngx_uint_t                     lint;        /* NGX_ARMORIQ_LINT_... */
     size_t                         max_body;
@@ -88,6 +101,7 @@ typedef struct {
     ngx_array_t                   *methods;     /* aiq_method_rule_t */
     ngx_str_t                      org;         /* empty: any */
     ngx_armoriq_mcp_t             *mcp;
+    ngx_armoriq_resource_t        *resource;
 
     u_char                        *file;        /* of "armoriq on" or off */
     ngx_uint_t                     line;
@@ -138,6 +152,7 @@ typedef struct {
     ngx_armoriq_bridge_t          *bridge;      /* of POST /invoke */
     struct ngx_armoriq_list_s     *list;        /* of tools/list */
     ngx_str_t                      error;       /* in place of nginx's */
+    aiq_str_t                     *origin;      /* of the page that asks */
 
     unsigned                       permit:1;    /* may go on */
     unsigned                       recorded:1;  /* intent is set */
@@ -239,6 +254,23 @@ ngx_int_t ngx_armoriq_add_header(ngx_http_request_t *r, char *name,
     u_char *value, size_t len);
 ngx_int_t ngx_armoriq_send_json(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *body);
+ngx_int_t ngx_armoriq_send_body(ngx_http_request_t *r, ngx_str_t *body);
+
+/* origin: web pages as clients */
+
+aiq_str_t *ngx_armoriq_origin(ngx_http_request_t *r,
+    ngx_armoriq_loc_conf_t *alcf);
+ngx_int_t ngx_armoriq_origin_preflight(ngx_http_request_t *r,
+    ngx_armoriq_loc_conf_t *alcf);
+
+/* resource: metadata for OAuth clients, public also under "armoriq on" */
+
+#define ngx_armoriq_is_metadata(r)                                            \
+    ((r)->content_handler == ngx_armoriq_metadata_handler)
+
+ngx_int_t ngx_armoriq_metadata_handler(ngx_http_request_t *r);
+ngx_int_t ngx_armoriq_challenge(ngx_http_request_t *r,
+    ngx_armoriq_loc_conf_t *alcf, aiq_rc_t rc);
 
 /* gate and guard: the second wall and the third */
 

@@ -69,7 +69,7 @@ ngx_armoriq_access_handler(ngx_http_request_t *r)
 
     alcf = ngx_http_get_module_loc_conf(r, ngx_armoriq_module);
 
-    if (!alcf->enable) {
+    if (!alcf->enable || ngx_armoriq_is_metadata(r)) {
         return NGX_DECLINED;
     }
 
@@ -115,12 +115,17 @@ ngx_armoriq_access_start(ngx_http_request_t *r, ngx_armoriq_loc_conf_t *alcf)
     ngx_int_t           rc;
     ngx_armoriq_ctx_t  *ctx;
 
+    if (ngx_armoriq_origin_preflight(r, alcf) == NGX_DONE) {
+        return NGX_DONE;
+    }
+
     ctx = ngx_armoriq_create_ctx(r);
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     ctx->conf = alcf;
+    ctx->origin = ngx_armoriq_origin(r, alcf);
 
     if (r->method != NGX_HTTP_POST) {
 

@@ -32,5 +32,13 @@ char *ngx_armoriq_org(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_armoriq_origins(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_armoriq_method(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
+/* resource: metadata for OAuth clients */
+
+char *ngx_armoriq_resource(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_armoriq_metadata(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_armoriq_resource_merge(ngx_conf_t *cf,
+    ngx_armoriq_loc_conf_t *prev, ngx_armoriq_loc_conf_t *conf);
+void ngx_armoriq_resource_check(ngx_conf_t *cf);
+
 
 #endif /* _NGX_ARMORIQ_CONF_H_INCLUDED_ */

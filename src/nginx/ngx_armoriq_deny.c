@@ -24,8 +24,6 @@ static void ngx_armoriq_deny_write(aiq_out_t *out, ngx_armoriq_ctx_t *ctx,
     aiq_rc_t rc);
 static void ngx_armoriq_deny_write_rpc(aiq_out_t *out, ngx_armoriq_ctx_t *ctx,
     aiq_rc_t rc);
-static ngx_int_t ngx_armoriq_deny_send(ngx_http_request_t *r,
-    ngx_str_t *body);
 
 
 /* sends the refusal of this request and finalizes it; NGX_DONE */
@@ -107,7 +105,7 @@ ngx_armoriq_deny(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx, aiq_rc_t rc)
         return NGX_DONE;
     }
 
-    n = ngx_armoriq_deny_send(r, &body);
+    n = ngx_armoriq_send_body(r, &body);
 
     /* a filter may have asked for a special response, as image_filter does */
 
@@ -218,12 +216,7 @@ ngx_armoriq_deny_headers(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
     }
 
     if (status == NGX_HTTP_UNAUTHORIZED) {
-        p = (rc == AIQ_D_IDENTITY_MISSING || rc == AIQ_D_TOKEN_MISSING)
-            ? (u_char *) "Bearer realm=\"armoriq\""
-            : (u_char *) "Bearer realm=\"armoriq\", error=\"invalid_token\"";
-
-        return ngx_armoriq_add_header(r, "WWW-Authenticate", p,
-                                       ngx_strlen(p));
+        return ngx_armoriq_challenge(r, ctx->conf, rc);
     }
 
     if (status == NGX_HTTP_TOO_MANY_REQUESTS
@@ -380,8 +373,10 @@ ngx_armoriq_deny_write_rpc(aiq_out_t *out, ngx_armoriq_ctx_t *ctx,
 }
 
 
-static ngx_int_t
-ngx_armoriq_deny_send(ngx_http_request_t *r, ngx_str_t *body)
+/* a JSON text, with the status that was set */
+
+ngx_int_t
+ngx_armoriq_send_body(ngx_http_request_t *r, ngx_str_t *body)
 {
     ngx_int_t     rc;
     ngx_buf_t    *b;
@@ -430,5 +425,5 @@ ngx_armoriq_send_json(ngx_http_request_t *r, ngx_uint_t status,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return ngx_armoriq_deny_send(r, body);
+    return ngx_armoriq_send_body(r, body);
 }
