@@ -4,9 +4,8 @@ package ArmorIQ::HTTP2;
 #
 #     my $r = h2($port, '/mcp', body => '...', headers => "A: b\r\n");
 #
-# Returns what http_parse() returns; only the status is taken from the header
-# of the answer.  Not curl: several versions of it lose an answer that comes
-# before the body was sent, which is when a refusal comes.
+# Returns what http_parse() returns.  Not curl: several versions of it lose an
+# answer that comes before the body was sent, which is when a refusal comes.
 #
 # method => ..., frames => [...] (the body in DATA frames of its own, the last
 # ends the stream), pause => seconds between them, timeout => seconds.
@@ -20,16 +19,12 @@ use IO::Socket::INET;
 use Time::HiRes qw/sleep time/;
 
 use ArmorIQ;
+use ArmorIQ::HPACK;
 
 our @EXPORT = qw/h2/;
 
 use constant { DATA => 0, HEADERS => 1, RST => 3, SETTINGS => 4,
                GOAWAY => 7, UPDATE => 8, CONTINUATION => 9 };
-
-# what nginx takes from the static table
-
-my %static = (8 => 200, 9 => 204, 10 => 206, 11 => 304, 12 => 400, 13 => 404,
-              14 => 500);
 
 
 sub h2 {
@@ -46,7 +41,8 @@ sub h2 {
     local $SIG{PIPE} = 'IGNORE';
 
     my $self = {
-        sock => $sock, in => '', out => '', status => 0, body => '',
+        sock => $sock, in => '', out => '',
+        status => 0, head => '', body => '',
         window => 65535, initial => 65535, all => 65535, done => 0,
         end => time() + ($o{timeout} || 5),
     };
@@ -71,7 +67,8 @@ sub h2 {
 
     pump($self) while !$self->{done} && time() < $self->{end};
 
-    return http_parse("HTTP/1.1 $self->{status} \r\n\r\n$self->{body}");
+    return http_parse("HTTP/1.1 $self->{status} \r\n$self->{head}\r\n"
+                      . $self->{body});
 }
 
 sub frame {
@@ -192,7 +189,15 @@ sub take {
         $self->{ $stream ? 'window' : 'all' } += unpack 'N', $data;
 
     } elsif ($type == HEADERS) {
-        $self->{status} = status($data);
+        for (hpack($data)) {
+            my ($name, $value) = @$_;
+
+            if ($name eq ':status') {
+                $self->{status} = $value;
+            } else {
+                $self->{head} .= "$name: $value\r\n";
+            }
+        }
 
     } elsif ($type == DATA) {
         $self->{body} .= $data;
@@ -204,19 +209,6 @@ sub take {
     }
 
     $self->{done} = 1 if $type <= HEADERS && $flags & 1;
-}
-
-sub status {
-    my ($data) = @_;
-
-    # updates of the table's size may come before it
-
-    $data =~ s/^[\x20-\x3f]// while $data =~ /^[\x20-\x3f]/;
-
-    return $static{ ord($1) & 127 } || 0 if $data =~ /^([\x80-\xff])/;
-    return $1 if $data =~ /^[\x08\x18\x48]\x03(\d{3})/;
-
-    return 0;
 }
 
 1;
