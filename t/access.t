@@ -100,6 +100,26 @@ my $meta = rpc('infra.list', {}, _meta =>
 
 permitted('token in params._meta, key in X-API-Key',
           send_body($meta, $json . $xkey));
+is($t->last_hit()->{body}, rpc('infra.list', {}, _meta => {}),
+   'the token is taken out of what is passed on');
+
+for ([ 'first', '{"io.armoriq/intent-token" : "%s" , "a":1}', '{"a":1}' ],
+     [ 'last', '{"a":[1,2] , "io.armoriq/intent-token":"%s"}',
+       '{"a":[1,2]}' ],
+     [ 'between', '{"a":1,"io.armoriq\\/intent-token":"%s", "b":{}}',
+       '{"a":1,"b":{}}' ])
+{
+    my ($where, $with, $without) = @$_;
+    my $call = rpc('infra.list', {}, _meta => 'META');
+
+    permitted("token in params._meta, $where",
+              send_body($call =~ s/"META"/sprintf $with, $jws/er,
+                        $json . $xkey));
+    is($t->last_hit()->{body}, $call =~ s/"META"/$without/r,
+       'and all else is as it was');
+    is($t->last_hit()->{headers}{'content-length'},
+       length($call =~ s/"META"/$without/r), 'with its length');
+}
 permitted('token in params._meta, key in Authorization',
           send_body($meta, $json . $bkey));
 

@@ -82,6 +82,57 @@ aiq_mcp_write_args(aiq_out_t *out, const aiq_json_t *doc, uint32_t args,
 }
 
 
+aiq_rc_t
+aiq_mcp_write_untold(aiq_out_t *out, const aiq_json_t *doc, uint32_t meta)
+{
+    size_t                from, to;
+    uint32_t              key, last, next;
+    aiq_str_t             raw;
+    const unsigned char  *text;
+
+    text = doc->text.data;
+    last = AIQ_JSON_NONE;
+
+    for (key = aiq_json_first(doc, meta);
+         key != AIQ_JSON_NONE;
+         key = aiq_json_next(doc, meta, key))
+    {
+        if (aiq_json_is(doc, key, "io.armoriq/intent-token")) {
+            break;
+        }
+
+        last = key;
+    }
+
+    if (key == AIQ_JSON_NONE) {
+        return AIQ_DECLINED;
+    }
+
+    raw = aiq_json_raw(doc, key);
+    from = (size_t) (raw.data - text);
+
+    raw = aiq_json_raw(doc, key + 1);
+    to = (size_t) (raw.data - text) + raw.len;
+
+    /* and one comma: the one behind it, or else the one before */
+
+    next = aiq_json_next(doc, meta, key);
+
+    if (next != AIQ_JSON_NONE) {
+        to = (size_t) (aiq_json_raw(doc, next).data - text);
+
+    } else if (last != AIQ_JSON_NONE) {
+        raw = aiq_json_raw(doc, last + 1);
+        from = (size_t) (raw.data - text) + raw.len;
+    }
+
+    aiq_out_mem(out, text, from);
+    aiq_out_mem(out, text + to, doc->text.len - to);
+
+    return out->failed ? AIQ_E_INTERNAL : AIQ_OK;
+}
+
+
 void
 aiq_mcp_write_initialize(aiq_out_t *out, uint64_t id, aiq_str_t version)
 {

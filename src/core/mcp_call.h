@@ -27,6 +27,15 @@
 void aiq_mcp_write_call(aiq_out_t *out, const aiq_json_t *doc,
     const aiq_invoke_t *v, int email, uint64_t id, aiq_str_t modern);
 
+/*
+ * The body of a request without its _meta["io.armoriq/intent-token"], which
+ * is for us and not for the server; all other bytes are as they were.
+ * AIQ_DECLINED: there is none.
+ */
+
+aiq_rc_t aiq_mcp_write_untold(aiq_out_t *out, const aiq_json_t *doc,
+    uint32_t meta);
+
 void aiq_mcp_write_initialize(aiq_out_t *out, uint64_t id, aiq_str_t version);
 
 /*

@@ -143,6 +143,8 @@ typedef struct {
     ngx_list_t                     headers;     /* with credentials */
     ngx_str_t                      body;        /* the judged bytes */
     u_char                         body_hash[AIQ_HASH_LEN];
+    ngx_str_t                      untold;      /* without the token in it */
+    ngx_str_t                      told;        /* and as it came, then */
 
     ngx_queue_t                    queue;       /* of those that wait */
     uint64_t                       record;      /* number in the journal */
@@ -225,6 +227,8 @@ typedef void (*ngx_armoriq_body_pt)(ngx_http_request_t *r, ngx_int_t rc);
 
 void ngx_armoriq_body_take(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
     ngx_armoriq_body_pt handler);
+ngx_int_t ngx_armoriq_body_untold(ngx_http_request_t *r,
+    ngx_armoriq_ctx_t *ctx);
 ngx_int_t ngx_armoriq_body_replace(ngx_http_request_t *r, u_char *data,
     size_t len);
 ngx_int_t ngx_armoriq_body_hash(ngx_http_request_t *r, aiq_crypto_t *c,

@@ -293,7 +293,9 @@ ngx_armoriq_access_durable(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
     {
         /* the OUTCOME will say that it was not sent */
 
-    } else if (ngx_armoriq_headers_strip(r, ctx) == NGX_OK) {
+    } else if (ngx_armoriq_body_untold(r, ctx) == NGX_OK
+               && ngx_armoriq_headers_strip(r, ctx) == NGX_OK)
+    {
         return NGX_DECLINED;
 
     } else {

@@ -282,6 +282,37 @@ ngx_armoriq_body_done(ngx_http_request_t *r, u_char *data, size_t len,
 }
 
 
+/* the body without the token takes its place, if there was one in it */
+
+ngx_int_t
+ngx_armoriq_body_untold(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
+{
+    ngx_armoriq_worker_t  *w;
+
+    w = ngx_armoriq_get_worker(r);
+
+    if (ctx->untold.len == 0 || ctx->told.len) {
+        return NGX_OK;
+    }
+
+    if (w == NULL
+        || ngx_armoriq_body_replace(r, ctx->untold.data, ctx->untold.len)
+           != NGX_OK
+        || aiq_sha256(w->crypto, ngx_armoriq_str(ctx->untold), ctx->body_hash)
+           != AIQ_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ctx->told = ctx->body;
+    ctx->body = ctx->untold;
+
+    r->headers_in.content_length_n = (off_t) ctx->body.len;
+
+    return NGX_OK;
+}
+
+
 /*
  * Of a main request.  The structure stays, its contents are replaced: HTTP/2
  * and HTTP/3 keep using r->request_body.  A temporary file is closed with the

@@ -232,6 +232,22 @@ ngx_armoriq_headers_strip(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
         }
 
         *copy = *h;
+
+        if (h == r->headers_in.content_length && ctx->told.len) {
+
+            /* for fastcgi and others that take it from the header */
+
+            copy->value.data = ngx_pnalloc(r->pool, NGX_OFF_T_LEN);
+            if (copy->value.data == NULL) {
+                return NGX_ERROR;
+            }
+
+            copy->value.len = ngx_sprintf(copy->value.data, "%uz",
+                                          ctx->body.len)
+                              - copy->value.data;
+
+            r->headers_in.content_length = copy;
+        }
     }
 
     /* whoever judges again, after a redirect, needs the credentials */

@@ -10,6 +10,7 @@
 
 #include "ngx_armoriq.h"
 
+#include "mcp_call.h"
 #include "tzfile.h"
 
 
@@ -17,6 +18,8 @@ static aiq_rc_t ngx_armoriq_read_body(ngx_armoriq_ctx_t *ctx,
     aiq_request_t *in, aiq_json_t *doc);
 static ngx_int_t ngx_armoriq_keep(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx);
+static ngx_int_t ngx_armoriq_untold(ngx_http_request_t *r,
+    ngx_armoriq_ctx_t *ctx, aiq_request_t *in);
 static aiq_str_t ngx_armoriq_policy_name(ngx_armoriq_ctx_t *ctx, u_char *buf,
     size_t size);
 static void ngx_armoriq_fault(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
@@ -86,8 +89,9 @@ ngx_armoriq_judge(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
         ctx->d.verdict = AIQ_VERDICT_DENY;
     }
 
-    if (ngx_armoriq_keep(r, ctx) != NGX_OK) {
-
+    if (ngx_armoriq_keep(r, ctx) != NGX_OK
+        || ngx_armoriq_untold(r, ctx, &in) != NGX_OK)
+    {
         if (ctx->d.reserved) {
             w->ops.release(w->ops.data, ctx->d.ledger,
                            (uint32_t) ctx->d.step);
@@ -359,8 +363,9 @@ ngx_armoriq_read_body(ngx_armoriq_ctx_t *ctx, aiq_request_t *in,
         return AIQ_OK;
     }
 
-    rc = aiq_json_parse(doc, ngx_armoriq_str(ctx->body), AIQ_JSON_DEPTH,
-                        in->mem, &ctx->d.err);
+    rc = aiq_json_parse(doc, ngx_armoriq_str(ctx->told.len ? ctx->told
+                                                           : ctx->body),
+                        AIQ_JSON_DEPTH, in->mem, &ctx->d.err);
 
     if (rc == AIQ_OK) {
         in->body = doc;
@@ -414,6 +419,45 @@ ngx_armoriq_keep(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
             p += len;
         }
     }
+
+    return NGX_OK;
+}
+
+
+/* a token in params._meta is for us: what is passed on is without it */
+
+static ngx_int_t
+ngx_armoriq_untold(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
+    aiq_request_t *in)
+{
+    u_char     *p;
+    aiq_rc_t    rc;
+    aiq_out_t   out;
+
+    if ((ctx->d.rc != AIQ_OK && !ctx->conf->dry_run)
+        || in->invoke || in->body == NULL
+        || ctx->d.mcp.meta == AIQ_JSON_NONE
+        || aiq_json_get(in->body, ctx->d.mcp.meta, "io.armoriq/intent-token")
+           == AIQ_JSON_NONE)
+    {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, ctx->body.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    aiq_out_init(&out, p, ctx->body.len);
+
+    rc = aiq_mcp_write_untold(&out, in->body, ctx->d.mcp.meta);
+
+    if (rc != AIQ_OK) {
+        return NGX_ERROR;
+    }
+
+    ctx->untold.data = p;
+    ctx->untold.len = aiq_out_done(&out).len;
 
     return NGX_OK;
 }
