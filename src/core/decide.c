@@ -214,6 +214,19 @@ aiq_decide_framing(aiq_decision_t *d, const aiq_request_t *in)
 static aiq_rc_t
 aiq_decide_transport(aiq_decision_t *d, const aiq_request_t *in)
 {
+    if (in->duplicate) {
+        return aiq_fail(&d->err, AIQ_D_HEADER_DUPLICATE,
+                        "a header that decides was sent more than once");
+    }
+
+    /* 403 for a page that may not ask, also where 405 would be true */
+
+    if (in->origin.data != NULL && !aiq_decide_origin(in)) {
+        return aiq_fail(&d->err, AIQ_D_ORIGIN_NOT_ALLOWED, "Origin: %.*s",
+                        (int) (in->origin.len > 128 ? 128 : in->origin.len),
+                        (const char *) in->origin.data);
+    }
+
     if (!aiq_str_is(in->http, "POST")
         && (in->invoke || in->modern
             || (!aiq_str_is(in->http, "GET")
@@ -235,20 +248,9 @@ aiq_decide_transport(aiq_decision_t *d, const aiq_request_t *in)
                         in->version % 1000);
     }
 
-    if (in->duplicate) {
-        return aiq_fail(&d->err, AIQ_D_HEADER_DUPLICATE,
-                        "a header that decides was sent more than once");
-    }
-
     if (in->nrepeated > AIQ_MCP_PARAMS_MAX) {
         return aiq_fail(&d->err, AIQ_D_HEADER_MISMATCH,
                         "more than %d Mcp-Param headers", AIQ_MCP_PARAMS_MAX);
-    }
-
-    if (in->origin.data != NULL && !aiq_decide_origin(in)) {
-        return aiq_fail(&d->err, AIQ_D_ORIGIN_NOT_ALLOWED, "Origin: %.*s",
-                        (int) (in->origin.len > 128 ? 128 : in->origin.len),
-                        (const char *) in->origin.data);
     }
 
     if (in->early) {
