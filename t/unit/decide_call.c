@@ -610,7 +610,7 @@ test_order(void)
     };
 
     static const aiq_rc_t  want[] = {
-        AIQ_D_METHOD_NOT_ALLOWED, AIQ_D_HEADER_DUPLICATE,
+        AIQ_D_HEADER_DUPLICATE, AIQ_D_METHOD_NOT_ALLOWED,
         AIQ_D_TOKEN_AMBIGUOUS, AIQ_D_UPGRADE_NOT_ALLOWED,
         AIQ_D_CONTENT_ENCODING, AIQ_D_CONTENT_TYPE, AIQ_D_BODY_INCOMPLETE,
         AIQ_D_KEY_INVALID, AIQ_D_TOKEN_MALFORMED, AIQ_D_TOKEN_SIGNATURE,
@@ -631,11 +631,11 @@ test_order(void)
         switch (i) {
 
         case 1:
-            c.http = NULL;
+            c.dup = 0;
             break;
 
         case 2:
-            c.dup = 0;
+            c.http = NULL;
             break;
 
         case 3:
