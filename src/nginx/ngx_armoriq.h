@@ -254,6 +254,8 @@ ngx_int_t ngx_armoriq_deny(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
     aiq_rc_t rc);
 ngx_int_t ngx_armoriq_refuse(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
     char *wall, char *why);
+void ngx_armoriq_write_rpc(aiq_out_t *out, ngx_armoriq_ctx_t *ctx,
+    aiq_str_t id, aiq_rc_t rc);
 ngx_int_t ngx_armoriq_add_header(ngx_http_request_t *r, char *name,
     u_char *value, size_t len);
 ngx_int_t ngx_armoriq_send_json(ngx_http_request_t *r, ngx_uint_t status,
@@ -290,6 +292,7 @@ ngx_int_t ngx_armoriq_invoke_filter_init(ngx_conf_t *cf);
 /* response: filters of answers */
 
 ngx_int_t ngx_armoriq_response_init(ngx_conf_t *cf);
+ngx_uint_t ngx_armoriq_list_inspected(ngx_armoriq_ctx_t *ctx);
 
 /* lint: what must not, or should not, stand beside "armoriq on" */
 

@@ -22,8 +22,6 @@ static ngx_int_t ngx_armoriq_deny_headers(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx, aiq_rc_t rc);
 static void ngx_armoriq_deny_write(aiq_out_t *out, ngx_armoriq_ctx_t *ctx,
     aiq_rc_t rc);
-static void ngx_armoriq_deny_write_rpc(aiq_out_t *out, ngx_armoriq_ctx_t *ctx,
-    aiq_rc_t rc);
 
 
 /* sends the refusal of this request and finalizes it; NGX_DONE */
@@ -277,7 +275,7 @@ ngx_armoriq_deny_write(aiq_out_t *out, ngx_armoriq_ctx_t *ctx, aiq_rc_t rc)
     aiq_str_t  rid, reason;
 
     if (!ngx_armoriq_is_invoke(ctx)) {
-        ngx_armoriq_deny_write_rpc(out, ctx, rc);
+        ngx_armoriq_write_rpc(out, ctx, ctx->d.mcp.id, rc);
         return;
     }
 
@@ -330,8 +328,8 @@ ngx_armoriq_deny_write(aiq_out_t *out, ngx_armoriq_ctx_t *ctx, aiq_rc_t rc)
 }
 
 
-static void
-ngx_armoriq_deny_write_rpc(aiq_out_t *out, ngx_armoriq_ctx_t *ctx,
+void
+ngx_armoriq_write_rpc(aiq_out_t *out, ngx_armoriq_ctx_t *ctx, aiq_str_t id,
     aiq_rc_t rc)
 {
     aiq_str_t  rid;
@@ -343,9 +341,9 @@ ngx_armoriq_deny_write_rpc(aiq_out_t *out, ngx_armoriq_ctx_t *ctx,
 
     /* echoed as it was written; one that could not be read is left out */
 
-    if (ctx->d.mcp.id.len) {
+    if (id.len) {
         aiq_out_str(out, ",\"id\":");
-        aiq_out_mem(out, ctx->d.mcp.id.data, ctx->d.mcp.id.len);
+        aiq_out_mem(out, id.data, id.len);
     }
 
     aiq_out_str(out, ",\"error\":{\"code\":");

@@ -226,6 +226,15 @@ ngx_armoriq_headers_strip(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
             continue;
         }
 
+        /* what is read on its way back must not be compressed */
+
+        if (h->key.len == 15
+            && ngx_strncmp(h->lowcase_key, "accept-encoding", 15) == 0
+            && ngx_armoriq_list_inspected(ctx))
+        {
+            continue;
+        }
+
         copy = ngx_list_push(&list);
         if (copy == NULL) {
             return NGX_ERROR;

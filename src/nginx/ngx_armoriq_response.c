@@ -36,6 +36,7 @@ static ngx_int_t
 ngx_armoriq_header_filter(ngx_http_request_t *r)
 {
     ngx_int_t                rc;
+    ngx_uint_t               held;
     ngx_armoriq_ctx_t       *ctx;
     ngx_armoriq_loc_conf_t  *alcf;
 
@@ -55,19 +56,30 @@ ngx_armoriq_header_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    if (rc == NGX_DECLINED && ctx && ctx->permit
-        && (ngx_armoriq_session_header(r, ctx) != NGX_OK
-            || ngx_armoriq_stream_header(r) != NGX_OK
-            || ngx_armoriq_list_header(r, ctx) == NGX_ERROR))
-    {
-        return NGX_ERROR;
+    held = 0;
+
+    if (rc == NGX_DECLINED && ctx && ctx->permit) {
+
+        if (ngx_armoriq_session_header(r, ctx) != NGX_OK
+            || ngx_armoriq_stream_header(r) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        rc = ngx_armoriq_list_header(r, ctx);
+
+        if (rc == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+
+        held = (rc == NGX_AGAIN);
     }
 
     if (ngx_armoriq_origin_header(r) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    return ngx_http_next_header_filter(r);
+    return held ? NGX_OK : ngx_http_next_header_filter(r);
 }
 
 
@@ -95,6 +107,13 @@ ngx_armoriq_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     }
 
     return ngx_http_next_body_filter(r, in);
+}
+
+
+ngx_int_t
+ngx_armoriq_next_header(ngx_http_request_t *r)
+{
+    return ngx_http_next_header_filter(r);
 }
 
 

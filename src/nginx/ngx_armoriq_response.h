@@ -29,11 +29,13 @@ ngx_int_t ngx_armoriq_error_body(ngx_http_request_t *r,
 /* stream: nothing may hold an event of an event stream */
 
 ngx_int_t ngx_armoriq_stream_header(ngx_http_request_t *r);
+ngx_uint_t ngx_armoriq_is_events(ngx_http_request_t *r);
 
 /*
  * list: tools/list without the tools that the caller may not call.  NGX_OK:
  * ctx->list is set and list_body() is to be called, instead of the next body
- * filter.  NGX_DECLINED: nothing to filter.
+ * filter.  NGX_AGAIN: the same, and list_body() sends the header as well.
+ * NGX_DECLINED: nothing to filter.
  */
 
 ngx_int_t ngx_armoriq_list_header(ngx_http_request_t *r,
@@ -52,6 +54,7 @@ ngx_int_t ngx_armoriq_session_header(ngx_http_request_t *r,
 
 /* response: what comes behind us */
 
+ngx_int_t ngx_armoriq_next_header(ngx_http_request_t *r);
 ngx_int_t ngx_armoriq_next_body(ngx_http_request_t *r, ngx_chain_t *in);
 
 

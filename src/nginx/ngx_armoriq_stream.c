@@ -2,15 +2,100 @@
 /*
  * Copyright (C) ngx_armoriq authors
  *
- * Event streams.
+ * Event streams: nothing on the way may wait for the next event.
  */
 
 
 #include "ngx_armoriq_response.h"
 
 
+static ngx_int_t ngx_armoriq_stream_add(ngx_http_request_t *r, char *name,
+    char *value);
+
+
 ngx_int_t
 ngx_armoriq_stream_header(ngx_http_request_t *r)
 {
-    return NGX_OK;
+    ngx_http_upstream_t  *u;
+
+    if (!ngx_armoriq_is_events(r)) {
+        return NGX_OK;
+    }
+
+    u = r->upstream;
+
+    if (u && !u->cacheable && !u->store) {
+
+        /* as X-Accel-Buffering does, which is looked at behind the header */
+
+        u->buffering = 0;
+    }
+
+#if (NGX_HTTP_GZIP)
+
+    /* no-transform: who compresses looks at blocks, not at events */
+
+    r->gzip_tested = 1;
+    r->gzip_ok = 0;
+
+#endif
+
+    /* nginx takes the first one off, and there may be another proxy */
+
+    if (ngx_armoriq_stream_add(r, "X-Accel-Buffering", "no") != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_armoriq_stream_add(r, "Cache-Control",
+                                  "no-cache, no-transform");
+}
+
+
+ngx_uint_t
+ngx_armoriq_is_events(ngx_http_request_t *r)
+{
+    u_char      c;
+    ngx_str_t  *type;
+
+    static ngx_str_t  events = ngx_string("text/event-stream");
+
+    type = &r->headers_out.content_type;
+
+    if (type->len < events.len
+        || ngx_strncasecmp(type->data, events.data, events.len) != 0)
+    {
+        return 0;
+    }
+
+    c = (type->len == events.len) ? ';' : type->data[events.len];
+
+    return c == ';' || c == ' ' || c == '\t';
+}
+
+
+/* unless the server has said something itself */
+
+static ngx_int_t
+ngx_armoriq_stream_add(ngx_http_request_t *r, char *name, char *value)
+{
+    size_t            len;
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    len = ngx_strlen(name);
+    part = &r->headers_out.headers.part;
+    i = 0;
+
+    while ((h = ngx_armoriq_header_next(&part, &i)) != NULL) {
+
+        if (h->hash && h->key.len == len
+            && ngx_strncasecmp(h->key.data, (u_char *) name, len) == 0)
+        {
+            return NGX_OK;
+        }
+    }
+
+    return ngx_armoriq_add_header(r, name, (u_char *) value,
+                                   ngx_strlen(value));
 }
