@@ -235,13 +235,6 @@ sub wrong_context {
     refused('armoriq in upstream',
             "upstream u { server 127.0.0.1:9; armoriq on; } $server }",
             $here);
-
-    my $only = qr/prefix and exact locations only/;
-
-    refused('armoriq_mcp in a regex location',
-            "$main $server location ~ /a { armoriq_mcp a; } }", $only);
-    refused('armoriq_mcp in a named location',
-            "$main $server location \@a { armoriq_mcp a; } }", $only);
 }
 
 # nothing that armoriq needs has a default
@@ -402,6 +395,10 @@ sub accepted {
         . ' armoriq_max_body 64k; armoriq_dry_run on;'
         . ' armoriq_limit key=org+user+agent+tool+mcp+token burst=0 rate=1r/h;'
         . ' armoriq_limit rate=1000000r/s burst=1000000;'));
+    good('armoriq_mcp where no URI leads', "$main server { listen 127.0.0.1:%%PORT0%%;"
+         . ' location = /a { armoriq_mcp a; }'
+         . ' location ~ /b { armoriq_mcp a; }'
+         . ' location @c { armoriq_mcp a; } }');
     good('limits in http', "$main armoriq_limit rate=1r/m;"
          . ' server { listen 127.0.0.1:%%PORT0%%; }');
     good('a named zone', "armoriq_store $store; armoriq_audit $audit"

@@ -19,7 +19,7 @@ use ArmorIQ::Rows;
 
 my $t = ArmorIQ->new();
 
-my @mcps = qw/infra-mcp open-mcp new-mcp tenant-mcp twin-mcp/;
+my @mcps = qw/infra-mcp open-mcp new-mcp tenant-mcp twin-mcp moved-mcp/;
 
 my $key = $t->init_store(mcps => \@mcps,
                          policy => { allow => [ '*' ],
@@ -107,6 +107,56 @@ server {
         armoriq_method resources/read prompts/* intent;
         armoriq_method * identity;
         armoriq_method logging/setLevel off;
+        proxy_pass http://infra;
+    }
+
+    location = /moved {
+        armoriq on;
+        armoriq_mcp moved-mcp;
+        armoriq_limit rate=1r/h burst=6 key=user;
+        try_files /none $arg_to;
+    }
+
+    location @same {
+        armoriq on;
+        armoriq_mcp moved-mcp;
+        armoriq_limit rate=1r/h burst=6 key=user;
+        proxy_pass http://infra;
+    }
+
+    location @strict {
+        armoriq on;
+        armoriq_mcp moved-mcp;
+        armoriq_params strict;
+        proxy_pass http://infra;
+    }
+
+    location @org {
+        armoriq on;
+        armoriq_mcp moved-mcp;
+        armoriq_org other;
+        proxy_pass http://infra;
+    }
+
+    location @off {
+        armoriq on;
+        armoriq_mcp moved-mcp;
+        armoriq_method tools/call off;
+        proxy_pass http://infra;
+    }
+
+    location @twin {
+        armoriq on;
+        armoriq_mcp twin-mcp;
+        proxy_pass http://infra;
+    }
+
+    location @nameless {
+        armoriq on;
+        proxy_pass http://infra;
+    }
+
+    location @open {
         proxy_pass http://infra;
     }
 
@@ -357,6 +407,55 @@ refused('open: a tool named like a method',
         send_body(rpc('resources/read', { uri => 'file:///a' }),
                   token_of('alice'), path => '/open'),
         400, 'RPC_AMBIGUOUS', -32600);
+
+
+# an internal redirect into another protected location: judged again there,
+# and nothing is counted twice
+
+{
+    my $jws = $t->issue_token(user => 'carol', seconds => 3600, plan => {
+        goal => 'moved', steps => [
+            { action => 'once', mcp => 'moved-mcp', params => {} },
+            { action => 'loose', mcp => 'moved-mcp' },
+        ] })->{jws};
+
+    my $carol = $json . "Authorization: Bearer $jws\r\n";
+    my %there = (map { $_ => "/moved?to=\@$_" }
+                     qw/same strict org off twin nameless open/);
+
+    seen();
+
+    for ([ 'another org', 'org', 403, 'ORG_NOT_ALLOWED' ],
+         [ 'calls are off', 'off', 403, 'RPC_METHOD', -32601 ],
+         [ 'another MCP server', 'twin', 403, 'ENFORCEMENT_BYPASS' ],
+         [ 'none', 'nameless', 403, 'ENFORCEMENT_BYPASS' ],
+         [ 'not protected', 'open', 403, 'ENFORCEMENT_BYPASS' ])
+    {
+        my ($what, $where, @want) = @$_;
+
+        refused("B11 moved: $what",
+                send_body(rpc('once', {}), $carol, path => $there{$where}),
+                @want);
+    }
+
+    refused('B11 moved: parameters are not bound there',
+            send_body(rpc('loose', {}), $carol, path => $there{strict}),
+            409, 'STEP_UNBOUND');
+
+    # each of the refused has given its step back, and this is the last of
+    # what the limit has
+
+    permitted('B11 moved: by the same rules',
+              send_body(rpc('once', {}), $carol, path => $there{same}));
+    is($t->last_hit()->{headers}{authorization}, undef,
+       'B11 moved: no credential is passed on');
+    refused('B11 moved: its step was used',
+            send_body(rpc('once', {}), $carol, path => $there{same}),
+            409, 'STEP_USED');
+    refused('B11 moved: the limit counts a request once',
+            send_body(rpc('loose', {}), $carol, path => $there{same}),
+            429, 'RATE_LIMITED');
+}
 
 
 # a tool that is hidden is a tool that is not there

@@ -10,6 +10,8 @@
 #include "ngx_armoriq_conf.h"
 
 
+static ngx_uint_t ngx_armoriq_mcp_uri(ngx_http_core_loc_conf_t *clcf);
+static char *ngx_armoriq_mcp_add(ngx_conf_t *cf, ngx_armoriq_mcp_t *mcp);
 static ngx_int_t ngx_armoriq_mcp_protocol(ngx_str_t *value,
     ngx_armoriq_mcp_t *mcp);
 static ngx_int_t ngx_armoriq_origin_ok(ngx_str_t *origin);
@@ -22,62 +24,44 @@ ngx_armoriq_mcp(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_armoriq_loc_conf_t *alcf = conf;
 
-    aiq_str_t                   name;
-    ngx_str_t                  *value;
-    ngx_uint_t                  i;
-    ngx_armoriq_mcp_t          *mcp, **mcps;
-    ngx_armoriq_srv_conf_t     *ascf;
-    ngx_http_core_loc_conf_t   *clcf;
+    char                      *rv;
+    ngx_str_t                 *value;
+    ngx_uint_t                 i;
+    ngx_armoriq_mcp_t         *mcp;
+    ngx_http_core_loc_conf_t  *clcf;
 
     if (alcf->mcp) {
         return "is duplicate";
     }
 
-    /* subrequests and redirects go by URI: it has to lead back here */
-
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
-    if (clcf->named
-#if (NGX_PCRE)
-        || clcf->regex
-#endif
-       )
-    {
-        return "is allowed in prefix and exact locations only";
-    }
-
     value = cf->args->elts;
-    name = ngx_armoriq_str(value[1]);
 
-    if (!aiq_name_ok(name)) {
+    if (!aiq_name_ok(ngx_armoriq_str(value[1]))) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "the name of an MCP server has 1 to %d bytes and "
                            "no control characters", AIQ_NAME_MAX);
         return NGX_CONF_ERROR;
     }
 
-    ascf = ngx_http_conf_get_module_srv_conf(cf, ngx_armoriq_module);
-    mcps = ascf->mcps.elts;
-
-    for (i = 0; i < ascf->mcps.nelts; i++) {
-
-        if (aiq_str_eq(ngx_armoriq_str(mcps[i]->name), name)) {
-            return "names the same MCP server twice in one server{}";
-        }
-    }
-
     mcp = ngx_pcalloc(cf->pool, sizeof(ngx_armoriq_mcp_t));
-    mcps = ngx_array_push(&ascf->mcps);
-
-    if (mcp == NULL || mcps == NULL) {
+    if (mcp == NULL) {
         return NGX_CONF_ERROR;
     }
 
-    *mcps = mcp;
     alcf->mcp = mcp;
 
     mcp->name = value[1];
     mcp->uri = clcf->name;
+
+    if (ngx_armoriq_mcp_uri(clcf)) {
+        rv = ngx_armoriq_mcp_add(cf, mcp);
+
+        if (rv != NGX_CONF_OK) {
+            return rv;
+        }
+    }
 
     for (i = 2; i < cf->args->nelts; i++) {
 
@@ -108,6 +92,51 @@ ngx_armoriq_mcp(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     mcp->modern = ngx_strncmp(mcp->protocol.data, "2026-07-28", 10) >= 0;
     mcp->stateless |= mcp->modern;
+
+    return NGX_CONF_OK;
+}
+
+
+/* "armoriq_invoke" goes there by URI, which has to lead back here */
+
+static ngx_uint_t
+ngx_armoriq_mcp_uri(ngx_http_core_loc_conf_t *clcf)
+{
+#if (NGX_PCRE)
+    if (clcf->regex) {
+        return 0;
+    }
+#endif
+
+    return !clcf->named;
+}
+
+
+static char *
+ngx_armoriq_mcp_add(ngx_conf_t *cf, ngx_armoriq_mcp_t *mcp)
+{
+    ngx_uint_t                i;
+    ngx_armoriq_mcp_t       **mcps;
+    ngx_armoriq_srv_conf_t   *ascf;
+
+    ascf = ngx_http_conf_get_module_srv_conf(cf, ngx_armoriq_module);
+    mcps = ascf->mcps.elts;
+
+    for (i = 0; i < ascf->mcps.nelts; i++) {
+
+        if (aiq_str_eq(ngx_armoriq_str(mcps[i]->name),
+                       ngx_armoriq_str(mcp->name)))
+        {
+            return "names the same MCP server twice in one server{}";
+        }
+    }
+
+    mcps = ngx_array_push(&ascf->mcps);
+    if (mcps == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *mcps = mcp;
 
     return NGX_CONF_OK;
 }
