@@ -292,7 +292,7 @@ for ([ 'into walls', '/ar1' ], [ 'into the guard', '/ar2' ]) {
 
 walled('auth_request beside walls', '/ar3');
 walled('auth_request from walls into the guard', '/ar4',
-       good => [ 403, '', 0 ], shut => 'auth_request waits for a body');
+       good => [ 403, 'HTTP_403', 0 ], shut => 'auth_request waits for a body');
 aside('add_before_body into walls', '/add1');
 aside('add_after_body into the guard', '/add2');
 walled('add_before_body and add_after_body in walls', '/add3', twice => 1);
@@ -310,7 +310,7 @@ walled('slice in walls', '/sl', method => 'GET', twice => 1, cut => 1,
 # access rules and error pages
 
 walled('satisfy any, allow all', '/sat1');
-walled('satisfy any, deny all', '/sat2', good => [ 403, '', 0 ],
+walled('satisfy any, deny all', '/sat2', good => [ 403, 'HTTP_403', 0 ],
        shut => 'deny all');
 walled('error_page = @fb', '/ep1');
 walled('error_page /uri', '/ep2');
@@ -370,7 +370,7 @@ walled('a body in a file', '/file');
 
 walled('grpc_pass', '/gr/');
 guarded('grpc_pass, guard', '/GR/');
-walled('fastcgi_pass', '/fc/', good => [ 502, '', 1 ]);
+walled('fastcgi_pass', '/fc/', good => [ 502, 'HTTP_502', 1 ]);
 guarded('fastcgi_pass, guard', '/FC/');
 guarded('scgi_pass, guard', '/SC/');
 guarded('uwsgi_pass, guard', '/UW/');
