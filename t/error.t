@@ -21,7 +21,8 @@ use ArmorIQ::Rows;
 my %title = (
     400 => 'Bad Request', 401 => 'Authorization Required',
     403 => 'Forbidden', 404 => 'Not Found', 405 => 'Not Allowed',
-    406 => 'Not Acceptable', 409 => 'Conflict', 410 => 'Gone',
+    406 => 'Not Acceptable', 407 => 'Proxy Authentication Required',
+    409 => 'Conflict', 410 => 'Gone',
     411 => 'Length Required', 412 => 'Precondition Failed',
     413 => 'Request Entity Too Large', 414 => 'Request-URI Too Large',
     415 => 'Unsupported Media Type',
