@@ -235,6 +235,10 @@ const steps = [
 }));
 
 
+server.planned = steps.map((step) => step.action)
+    .filter((name) => server.modern || !/input_required|wait/.test(name));
+
+
 async function issue()
 {
     const res = await fetch(`${gateway}/iap/sdk/token`, {
@@ -455,10 +459,17 @@ async function drive(driver)
     report(driver, 'revision', driver.modern ? '2026-07-28' : '2025-11-25',
            driver.version());
 
-    const { tools } = await driver.client.listTools();
+    // of all tools of the server, those of the plan
 
-    report(driver, 'tools/list', true,
-           tools.some(({ name }) => name === 'test_simple_text'));
+    const { tools } = await driver.client.listTools();
+    const known = tools.map(({ name }) => name);
+
+    report(driver, 'tools/list without what was not planned', '',
+           known.filter((name) => !steps.some((s) => s.action === name))
+               .join(', '));
+
+    report(driver, 'tools/list with what was planned', '',
+           server.planned.filter((name) => !known.includes(name)).join(', '));
 
     await tryCalls(driver);
     await tryMethods(driver);

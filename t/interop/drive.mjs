@@ -302,8 +302,9 @@ async function run()
 
     const { tools } = await mcp.listTools();
 
-    report('MCP client', 'discovery', 'tools/list', '5 tools',
-           `${tools.length} tools`);
+    report('MCP client', 'discovery', 'tools/list',
+           'alerts.list, infra.restart',
+           tools.map((tool) => tool.name).sort().join(', '));
 
     report('MCP client', 'planned call', 'alerts.list(open)', 'served',
            ...await mcpCall(mcp, 'alerts.list', { status: 'open' }));
