@@ -63,7 +63,8 @@ EOC
 }
 
 # rule, row, level, what is named, then the configuration with and without the
-# fault; in => what the message says about the place
+# fault; in => what the message says about the place, line => what stands in
+# the line that armoriqctl names, if it is not the first word of what is named
 
 my @rules = (
 
@@ -231,13 +232,14 @@ my @rules = (
     # what breaks MCP
 
     [ 'host', '', 'warning', 'proxy_set_header Host $proxy_host',
-      [ host => '' ], [] ],
+      [ host => '' ], [], line => 'proxy_pass' ],
     [ 'host', '', 'warning', 'proxy_set_header Host $proxy_host',
       [ http => 'proxy_set_header Host $host;',
         host => 'proxy_set_header X-Other 1;' ],
-      [ http => 'proxy_set_header Host $host;', host => '' ] ],
+      [ http => 'proxy_set_header Host $host;', host => '' ],
+      line => 'proxy_pass' ],
     [ 'read-timeout', '', 'warning', 'proxy_read_timeout 60s',
-      [ time => '' ], [] ],
+      [ time => '' ], [], line => 'proxy_pass' ],
     [ 'read-timeout', '', 'warning', 'proxy_read_timeout 1500ms',
       [ time => 'proxy_read_timeout 1500ms;' ], [ mcp => '', time => '' ] ],
     [ 'pass-headers', '', 'warning', 'proxy_pass_request_headers off',
@@ -266,11 +268,24 @@ for my $row (@rules) {
          "nginx -t: $name is told of") or diag($out);
     like($line || '', qr/nginx\.conf:\d+/, "nginx -t: $name, where");
 
+    ctl_finds($row, "armoriqctl: $name, $what");
+
+    my %nginx_says = map { $_ => 1 } $out =~ /armoriq: .* \[([a-z-]+)/g;
+    my %ctl_says = map { $_->{rule} => 1 } @{ lint()->{findings} };
+
+    is_deeply([ sort keys %ctl_says ], [ sort keys %nginx_says ],
+              "armoriqctl: $name, $what: the same rules as nginx -t");
+
     ($code, $out) = nginx(config(@$good));
 
     is($code, 0, "nginx -t: without $rule") or diag($out);
     is(index($out, "[$rule"), -1, "nginx -t: without $rule, no word of it")
         or diag($out);
+
+    my $answer = lint();
+
+    is_deeply([ grep { $_->{rule} eq $rule } @{ $answer->{findings} } ], [],
+              "armoriqctl: without $rule, no word of it");
 
     next if $level ne 'error';
 
@@ -278,6 +293,48 @@ for my $row (@rules) {
 
     is($code, 0, "nginx -t: $name with armoriq_lint warn") or diag($out);
     like($out, qr/\[warn\].*\Q$tag\E/, "nginx -t: $name is warned of");
+}
+
+# what "armoriqctl lint" says of the configuration as it is
+
+sub lint {
+    my ($code, $out) = $t->ctl('lint', '--json',
+                               @_ ? @_ : $t->dir() . '/nginx.conf');
+    my $answer = json_value($out) || {};
+
+    $answer->{code} = $code;
+
+    return $answer;
+}
+
+sub ctl_finds {
+    my ($row, $name) = @_;
+    my ($rule, $number, $level, $what, undef, undef, %o) = @$row;
+    my $answer = lint();
+    my @lines = split /\n/, $t->read('nginx.conf');
+    my $in = $o{in} || 'location "/l"';
+
+    # nginx says where it leads, armoriqctl says what stands there
+
+    $what =~ s{^proxy_pass (?=\w)}{proxy_pass http://};
+
+    my ($f) = grep { $_->{rule} eq $rule && $_->{level} eq $level
+                     && index($_->{what}, $what) == 0
+                     && index($_->{place}, $in) >= 0 }
+        @{ $answer->{findings} };
+
+    ok($f, "$name is found") or diag(json_text($answer));
+    $f ||= {};
+
+    my ($word) = $o{line} || $what =~ /^(\S+)/;
+    my $text = $lines[($f->{line} || 1) - 1];
+
+    like($text, qr/(?:^|[\s;])\Q$word\E[\s;]/, "$name: the line");
+    is($f->{row}, $number, "$name: the row");
+    is($f->{file}, $t->dir() . '/nginx.conf', "$name: the file");
+    like($f->{write} || '', qr/\S/, "$name: what to write");
+    is($answer->{code}, $level eq 'error' ? 1 : 0, "$name: exit code")
+        or diag(json_text($answer));
 }
 
 sub nginx {

@@ -247,8 +247,8 @@ static const aiq_lint_rule_t  aiq_lint_rules[AIQ_LINT_N] = {
     [AIQ_LINT_KEEPALIVE] = {
         "keepalive", "", AIQ_LINT_WARNING, AIQ_LINT_SERVER,
         "keepalive",
-        "connections to the server are kept only with HTTP/1.1 and without"
-        " \"Connection: close\"",
+        "before nginx 1.29.7, connections to the server are kept only with"
+        " HTTP/1.1 and without \"Connection: close\"",
         "\"proxy_http_version 1.1;\" and \"proxy_set_header Connection"
         " \"\";\" in the location" },
 

@@ -108,6 +108,7 @@ extern const aiq_ctl_cmd_t  aiq_ctl_token_cmds[];
 extern const aiq_ctl_cmd_t  aiq_ctl_audit_cmds[];
 extern const aiq_ctl_cmd_t  aiq_ctl_store_cmds[];
 extern const aiq_ctl_cmd_t  aiq_ctl_doctor_cmds[];
+extern const aiq_ctl_cmd_t  aiq_ctl_lint_cmds[];
 
 extern const aiq_ctl_group_t  aiq_ctl_groups[];     /* name NULL ends it */
 

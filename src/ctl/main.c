@@ -39,6 +39,8 @@ const aiq_ctl_group_t  aiq_ctl_groups[] = {
     { "store", "check and back up the store", aiq_ctl_store_cmds },
     { "doctor", "find out what is wrong with an installation",
       aiq_ctl_doctor_cmds },
+    { "lint", "find out what is wrong with an nginx.conf",
+      aiq_ctl_lint_cmds },
 
     { NULL, NULL, NULL }
 };

@@ -29,9 +29,11 @@ ngx_armoriq_lint(ngx_conf_t *cf)
     ngx_uint_t                i, n;
     ngx_armoriq_lint_t        lint;
     ngx_armoriq_place_t      *place;
+    ngx_armoriq_loc_conf_t   *http;
     ngx_armoriq_main_conf_t  *amcf;
 
     amcf = ngx_http_conf_get_module_main_conf(cf, ngx_armoriq_module);
+    http = ngx_http_conf_get_module_loc_conf(cf, ngx_armoriq_module);
 
     if (!amcf->used || amcf->places == NULL) {
         amcf->places = NULL;
@@ -73,7 +75,7 @@ ngx_armoriq_lint(ngx_conf_t *cf)
             ngx_armoriq_lint_open(&lint);
         }
 
-        if (lint.mixed) {
+        if (lint.mixed || http->enable == 1) {
             ngx_armoriq_lint_exception(&lint, place, i);
         }
     }

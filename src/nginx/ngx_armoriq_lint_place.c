@@ -177,7 +177,9 @@ ngx_armoriq_lint_pass(ngx_armoriq_lint_t *lint, ngx_armoriq_lint_upstream_t *u)
                                 "%s_next_upstream non_idempotent", u->name);
     }
 
-    if (conf->read_timeout < AIQ_LINT_SILENCE) {
+    /* if it is not known who sends, a default says nothing */
+
+    if (conf->upstream && conf->read_timeout < AIQ_LINT_SILENCE) {
         whole = (conf->read_timeout % 1000 == 0);
 
         ngx_armoriq_lint_report(lint, AIQ_LINT_READ_TIMEOUT,
