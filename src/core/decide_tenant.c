@@ -25,10 +25,14 @@ aiq_decide_tenant(aiq_decision_t *d, const aiq_request_t *in)
                         (int) in->org.len, (const char *) in->org.data);
     }
 
-    /* there are none from 2026-07-28 on, nor in an envelope */
+    /*
+     * There are none from 2026-07-28 on, nor in an envelope; of a POST only
+     * the body tells, for which this is asked again.
+     */
 
     if (in->session.data == NULL || in->invoke || d->mcp.modern
-        || d->org.len == 0)
+        || d->org.len == 0
+        || (in->body == NULL && aiq_str_is(in->http, "POST")))
     {
         return AIQ_OK;
     }
