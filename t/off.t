@@ -109,25 +109,30 @@ unlike($sides[0]->read('nginx.conf'), qr/armoriq_|armoriq o|load_module/,
 like($sides[1]->read('nginx.conf'), qr/armoriq off;/, 'one with it');
 
 
-# what the client does with events: it lets the next one come
+# What the client does with events: it lets the next one come.  Held events are
+# those that nginx buffers; a mark then stands where it has waited for them.
 
 sub read_events {
-    my ($id) = @_;
+    my ($id, $held) = @_;
+    my $mark = sub { $_[0]{in} .= '(waited)'; 1 };
 
     return map {
         my $n = $_;
 
-        (qr/"event":$n\}/, sub { $sides[$_[1]]->write("go-$id-$n", ''); 1 });
+        ($held ? (qr/\r\n\r\n/, \0.2, $mark) : qr/"event":$n\}/,
+         sub { $sides[$_[1]]->write("go-$id-$n", ''); 1 });
     } 1 .. 3;
 }
 
+
 # The rows.  Each is asked in three versions of HTTP at two servers.
 
-my ($asked, $id, @unequal) = (0, 100);
+my ($asked, $id, @unequal, %cut) = (0, 100);
 
 # o: method, headers, body, chunked (in HTTP/1.1), versions, times (each time
-# is compared), during (what the client does before the end), early (what
-# fails before there is a location, so only where "armoriq" is absent)
+# is compared), events (1 or "held"), cut (where it is cut into chunks depends
+# on time), early (it fails before there is a location, so it is asked only
+# where "armoriq" is absent)
 
 sub row {
     my ($name, $uri, %o) = @_;
@@ -143,9 +148,10 @@ sub row {
 
             for (1 .. $o{times} || 1) {
                 $id++;
+                $cut{$id} = 1 if $o{cut};
                 compare("$name, HTTP/$version, "
-                        . ($server ? 'off' : 'absent'),
-                        $server + ($version eq '2' ? 1 : 0), $version eq '2',
+                        . ($server ? 'off' : 'absent'), $server,
+                        $version eq '2' ? 1 : $o{cut} ? -1 : 0,
                         request($version, $uri =~ s/%N/$unique/gr, %o));
             }
         }
@@ -158,7 +164,7 @@ sub request {
     my ($version, $uri, %o) = @_;
     my ($body, $headers) = ($o{body}, $o{headers} || '');
     my $method = $o{method} || (defined $body ? 'POST' : 'GET');
-    my @during = $o{events} ? read_events($id) : @{ $o{during} || [] };
+    my @during = $o{events} ? read_events($id, $o{events} eq 'held') : ();
 
     $headers .= "X-Row: $id\r\n";
 
@@ -209,6 +215,8 @@ sub raw {
     is(@unequal, @before, "$name: equal");
 }
 
+# $h2: 1, 0, or -1 where the chunks of HTTP/1 are put together
+
 sub compare {
     my ($name, $server, $h2, @script) = @_;
     my @in = answers_of($server, $h2, @script);
@@ -228,9 +236,11 @@ sub excerpt { defined $_[0] ? substr $_[0], 0, 1500 : 'no end' }
 sub answers_of {
     my ($server, $h2, @script) = @_;
 
+    my $port = $sides[0]->port($server + ($h2 > 0 ? 1 : 0));
+
     return map { plain($_) }
-           map { defined $_ ? $h2 ? h2_text($_) : h1_text($_) : undef }
-           dialog(\@hosts, $sides[0]->port($server), \@script, open => $h2);
+           map { defined $_ ? $h2 > 0 ? h2_text($_) : h1_text($_, $h2) : undef }
+           dialog(\@hosts, $port, \@script, open => $h2 > 0);
 }
 
 # the two addresses and directories are the one difference
@@ -384,6 +394,8 @@ row('events, neither is buffered', '/pur/x?u=events', events => 1,
 row('events, X-Accel-Buffering', '/p11/x?u=events&xab=no', events => 1,
     headers => "Accept: text/event-stream\r\n");
 row('events of HTTP/1.0', '/p/x?u=events&xab=no', events => 1);
+row('events, buffered', '/p11/x?u=events', events => 'held',
+    versions => '1.0 1.1', headers => "Accept: text/event-stream\r\n");
 row('events of an MCP server', '/mcp?u=events&xab=no', events => 1,
     headers => "Accept: text/event-stream\r\nMcp-Session-Id: s\r\n");
 row('nobody there', '/pd/x');
@@ -470,7 +482,8 @@ row("below a location that is on: GET $_", $_) for qw{/nest/a /nest/b};
 row('SSI', '/ssi');
 row('SSI, POST', '/ssp', body => '<!--#echo var="uri" -->');
 row('sub_filter', '/sub');
-row("sub_filter of $_", "/sup?u=$_") for '', 'big', 'chunked', 'json';
+row("sub_filter of $_", "/sup?u=$_", cut => 1)
+    for '', 'big', 'chunked', 'json';
 row('addition', '/add');
 row("addition to $_", "/adp?u=$_") for '', 'chunked', 's404';
 row('slices', "/sl/$_", times => 2) for 'a.txt', 'big.txt?%N';
@@ -481,7 +494,7 @@ for my $encoding ('', "Accept-Encoding: gzip\r\n") {
 
     row("gzip $what", '/gz', headers => $encoding);
     row("gzip $what, HEAD", '/gz', headers => $encoding, method => 'HEAD');
-    row("gzip $what, $_", "/gp?u=$_", headers => $encoding)
+    row("gzip $what, $_", "/gp?u=$_", headers => $encoding, cut => 1)
         for '', qw/big json ssejson chunked gzip s404/;
     row("gzip $what, events", '/gp?u=events&xab=no', events => 1)
         if !$encoding;
@@ -612,7 +625,7 @@ sub h2_raw {
     my ($name, @headers) = @_;
     my @before = @unequal;
 
-    compare($name, 1, 1, h2_script(\@headers, $headers[0][1] eq 'POST' ? 'abc'
+    compare($name, 0, 1, h2_script(\@headers, $headers[0][1] eq 'POST' ? 'abc'
                                                                  : undef));
     is(@unequal, @before, "$name: equal");
 }
@@ -655,7 +668,7 @@ for my $auth ("X-A: 1\r\n", "Authorization: Bearer $token\r\n") {
 # The same comparison of what is judged: here it must see a difference.
 
 for my $h2 (0, 1) {
-    my @in = answers_of($h2, $h2, request($h2 ? '2' : '1.1', '/on',
+    my @in = answers_of(0, $h2, request($h2 ? '2' : '1.1', '/on',
                                           body => $rpc{call}));
 
     ok(defined $in[0] && defined $in[1] && $in[0] ne $in[1],
@@ -676,7 +689,8 @@ for my $i (0, 1) {
 
     $seen{$i} = join "\n", sort map { plain($_) } raw_seen($t->dir()
                                                            . '/seen');
-    $log{$i} = join "\n", sort grep { !m{"POST /on } }
+    $log{$i} = join "\n", sort grep { !m{"POST /on }
+                                 && !(/^(\d+) / && $cut{$1}) }
                           split /\n/, plain($t->read('side.log'));
     $error{$i} = join "\n", sort map { event($_) }
         grep { /\[(?:warn|error|crit|alert|emerg)\]/ && !m{"POST /on } }

@@ -135,13 +135,27 @@ sub get {
 }
 
 # All of an answer, but for the time and for the boundary of parts, which is a
-# number that each nginx counts for itself.
+# number that each nginx counts for itself; with $join without the sizes of its
+# chunks.
 
 sub h1_text {
-    my ($raw) = @_;
+    my ($raw, $join) = @_;
 
     $raw =~ s/^Date: (?!.* 1994 )[\w, :]{25} GMT\r$/Date: (now)\r/gm;
     $raw =~ s/\b\d{20}\b/(boundary)/g;
+
+    if ($join && $raw =~ /^Transfer-Encoding: chunked\r$/m) {
+        my ($head, $body) = split /(?<=\r\n\r\n)/, $raw, 2;
+
+        $raw = $head;
+
+        while ($body =~ s/^([0-9a-f]+)\r\n//) {
+            $raw .= substr $body, 0, hex $1, '';
+            $body =~ s/^\r\n// or last;
+        }
+
+        $raw .= "(the rest)$body";
+    }
 
     return $raw;
 }
