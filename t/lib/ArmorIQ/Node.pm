@@ -56,7 +56,10 @@ sub package_file {
 sub start_server {
     my ($t, $node, $name, @args) = @_;
 
-    my $pid = open my $out, '-|', $node, "$dir/$name", @args
+    # what the packages warn of is kept, but is nothing to show
+
+    my $pid = open my $out, '-|', 'sh', '-c', 'exec "$@" 2>>"$0"',
+        $t->dir() . '/server.err', $node, "$dir/$name", @args
         or die "$node: $!";
 
     my $ready = json_value(scalar <$out>);
