@@ -49,6 +49,7 @@ static ngx_str_t  ngx_armoriq_headers_hidden[] = {
     ngx_string("x-api-key"),
     ngx_string("x-armoriq-"),
     ngx_string("x-csrg-"),
+    ngx_string("x-http-method"),
     ngx_string("x-http-method-override"),
     ngx_string("x-method-override"),
     ngx_null_string
@@ -274,17 +275,29 @@ ngx_armoriq_headers_strip(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 static ngx_uint_t
 ngx_armoriq_headers_ours(ngx_table_elt_t *h, ngx_str_t *names)
 {
+    size_t      i;
+    u_char      c;
     ngx_str_t  *name;
 
     for (name = names; name->len; name++) {
 
-        if (h->key.len < name->len
-            || ngx_strncmp(h->lowcase_key, name->data, name->len) != 0)
-        {
+        if (h->key.len < name->len) {
             continue;
         }
 
-        if (h->key.len == name->len || name->data[name->len - 1] == '-') {
+        /* CGI, and what came of it, takes "x_api_key" for the same */
+
+        for (i = 0; i < name->len; i++) {
+            c = h->lowcase_key[i];
+
+            if ((c == '_' ? '-' : c) != name->data[i]) {
+                break;
+            }
+        }
+
+        if (i == name->len
+            && (h->key.len == i || name->data[i - 1] == '-'))
+        {
             return 1;
         }
     }
