@@ -171,6 +171,16 @@ export function serve(options, handle)
     for (const signal of ['SIGINT', 'SIGTERM']) {
         process.on(signal, () => process.exit(0));
     }
+
+    // a test that was killed leaves nobody who would end this
+
+    const parent = process.ppid;
+
+    setInterval(() => {
+        if (process.ppid !== parent) {
+            process.exit(0);
+        }
+    }, 1000).unref();
 }
 
 
