@@ -37,7 +37,8 @@ location /nest { armoriq on; proxy_pass http://g;
                  location /nest/b { armoriq off; try_files /a.txt =404; } }
 EOC
 
-my $common = "root %%DIR%%/html; access_log %%DIR%%/side.log side;\n"
+my $common = "armoriq_lint off;\n"
+             . "root %%DIR%%/html; access_log %%DIR%%/side.log side;\n"
              . "large_client_header_buffers 4 2k;\n$on";
 
 $http .= "server { listen %%IP%%:%%PORT$_->[0]; $common $_->[1] }\n"
