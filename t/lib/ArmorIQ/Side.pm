@@ -14,8 +14,9 @@ use ArmorIQ;
 our @EXPORT = qw/side_http side_locations side_files side_answers gzipped/;
 
 
-# Around the locations.  Ports: 0-3 locations (absent and off, HTTP/1 and HTTP/2), 4 files, 5 gRPC,
-# 6 the upstream, 7 nobody.  [NAME] before a line: only if nginx has the module.
+# Around the locations.  Ports: 0-3 locations (absent and off, HTTP/1 and
+# HTTP/2), 4 files, 5 gRPC, 6 the upstream, 7 nobody.  [NAME] before a location:
+# only if nginx has the module.
 
 sub side_http { return <<'EOC' }
 %%ARMORIQ%%
@@ -173,7 +174,8 @@ location /c/ { proxy_cache c; proxy_cache_valid any 1h; proxy_pass http://u;
 location /cb/ { proxy_cache c; proxy_cache_valid any 1h; proxy_pass http://u;
                 proxy_cache_bypass $arg_x; proxy_no_cache $arg_x; }
 [mirror] location /mi { mirror /_mi; proxy_pass http://u; }
-[mirror] location /mo { mirror /_mo; mirror_request_body off; proxy_pass http://u; }
+[mirror] location /mo { mirror /_mo; mirror_request_body off; proxy_pass
+    http://u; }
 location = /_mi { internal; proxy_pass http://u/mirror$request_uri; }
 location = /_mo { internal; proxy_set_header Content-Length "";
                   proxy_pass http://u/mirror$request_uri; }
@@ -182,33 +184,50 @@ location /pap { post_action /_pa; proxy_pass http://u; }
 location = /_pa { internal; proxy_pass http://u/after; }
 [ssi] location /ssi { ssi on; ssi_types *; try_files /ssi.html =404; }
 [ssi] location /ssp { ssi on; ssi_types *; proxy_pass http://u; }
-[sub] location /sub { sub_filter abc "[$uri]"; sub_filter_types *; sub_filter_once off; try_files /a.txt =404; }
-[sub] location /sup { sub_filter answer ANSWER; sub_filter_types *; proxy_pass http://u; }
-[addition] location /add { add_before_body /r200; add_after_body /p/add; addition_types *; try_files /a.txt =404; }
-[addition] location /adp { add_before_body /a.txt; addition_types *; proxy_pass http://u; }
-[gzip] location /gz { gzip on; gzip_types *; gzip_min_length 1; gzip_vary on; try_files /big.txt =404; }
-[gzip] location /gp { gzip on; gzip_types *; gzip_min_length 1; gzip_proxied any; proxy_http_version 1.1; proxy_pass http://u; }
-[gzip] location /gu { gzip on; gzip_types *; gzip_min_length 1; proxy_buffering off; proxy_pass http://u; }
+[sub] location /sub { sub_filter abc "[$uri]"; sub_filter_types *;
+    sub_filter_once off; try_files /a.txt =404; }
+[sub] location /sup { sub_filter answer ANSWER; sub_filter_types *; proxy_pass
+    http://u; }
+[addition] location /add { add_before_body /r200; add_after_body /p/add;
+    addition_types *; try_files /a.txt =404; }
+[addition] location /adp { add_before_body /a.txt; addition_types *; proxy_pass
+    http://u; }
+[gzip] location /gz { gzip on; gzip_types *; gzip_min_length 1; gzip_vary on;
+    try_files /big.txt =404; }
+[gzip] location /gp { gzip on; gzip_types *; gzip_min_length 1; gzip_proxied
+    any; proxy_http_version 1.1; proxy_pass http://u; }
+[gzip] location /gu { gzip on; gzip_types *; gzip_min_length 1; proxy_buffering
+    off; proxy_pass http://u; }
 [gunzip] location /un { gunzip on; proxy_pass http://u; }
 [gzip_static] location /gs/ { gzip_static on; alias %%DIR%%/html/; }
-[slice] location /sl/ { slice 1k; proxy_cache sl; proxy_cache_key $uri$slice_range; proxy_cache_valid any 1h; proxy_set_header Range $slice_range; proxy_http_version 1.1; proxy_pass http://%%IP%%:%%PORT4%%/; }
-[auth_request] location /ar { auth_request /_ar; auth_request_set $a $upstream_http_x_a; add_header X-Auth $a always; proxy_pass http://u; }
-[auth_request] location /art { auth_request /_ar; error_page 401 403 = @named; try_files /a.txt =404; }
+[slice] location /sl/ { slice 1k; proxy_cache sl; proxy_cache_key
+    $uri$slice_range; proxy_cache_valid any 1h; proxy_set_header Range
+    $slice_range; proxy_http_version 1.1; proxy_pass http://%%IP%%:%%PORT4%%/;
+    }
+[auth_request] location /ar { auth_request /_ar; auth_request_set $a
+    $upstream_http_x_a; add_header X-Auth $a always; proxy_pass http://u; }
+[auth_request] location /art { auth_request /_ar; error_page 401 403 = @named;
+    try_files /a.txt =404; }
 location = /_ar { internal; proxy_pass http://u/ar?u=$arg_ar;
                   proxy_pass_request_body off;
                   proxy_set_header Content-Length ""; }
-[fastcgi] location /fc { fastcgi_pass u; fastcgi_param REQUEST_METHOD $request_method; fastcgi_param CONTENT_LENGTH $content_length; }
+[fastcgi] location /fc { fastcgi_pass u; fastcgi_param REQUEST_METHOD
+    $request_method; fastcgi_param CONTENT_LENGTH $content_length; }
 [fastcgi] location /fb { fastcgi_pass %%IP%%:%%PORT4%%; }
 [fastcgi] location /fd { fastcgi_pass dead; }
 [scgi] location /sc { scgi_pass u; scgi_param CONTENT_LENGTH $content_length; }
-[uwsgi] location /uw { uwsgi_pass u; uwsgi_param CONTENT_LENGTH $content_length; }
+[uwsgi] location /uw { uwsgi_pass u; uwsgi_param CONTENT_LENGTH
+    $content_length; }
 [memcached] location /mc { set $memcached_key $uri; memcached_pass u; }
 [grpc] location /grpc { grpc_pass grpc://%%IP%%:%%PORT5%%; }
 [grpc] location /grd { grpc_pass grpc://dead; }
-[dav] location /dav/ { alias %%DIR%%/dav/; dav_methods PUT DELETE MKCOL COPY MOVE; create_full_put_path on; }
+[dav] location /dav/ { alias %%DIR%%/dav/; dav_methods PUT DELETE MKCOL COPY
+    MOVE; create_full_put_path on; }
 [flv] location /flv { flv; try_files /big.txt =404; }
-[realip] location /ri { set_real_ip_from 127.0.0.0/8; proxy_pass http://u; proxy_set_header X-Real-IP $remote_addr; }
-[secure_link] location /sec { secure_link $arg_md; secure_link_md5 k$uri; if ($secure_link = "") { return 403; } return 200; }
+[realip] location /ri { set_real_ip_from 127.0.0.0/8; proxy_pass http://u;
+    proxy_set_header X-Real-IP $remote_addr; }
+[secure_link] location /sec { secure_link $arg_md; secure_link_md5 k$uri; if
+    ($secure_link = "") { return 403; } return 200; }
 EOC
 
 
