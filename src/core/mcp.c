@@ -21,6 +21,8 @@ typedef struct {
     unsigned         modern;
 } aiq_mcp_revision_t;
 
+#define AIQ_MCP_META_VERSION  "io.modelcontextprotocol/protocolVersion"
+
 
 enum {
     AIQ_RPC_JSONRPC = 0,
@@ -58,7 +60,8 @@ static aiq_rc_t aiq_mcp_call(aiq_mcp_t *m, const aiq_mcp_ctx_t *x,
     const uint32_t *values);
 static aiq_rc_t aiq_mcp_revision(aiq_mcp_t *m, const aiq_mcp_ctx_t *x);
 static aiq_rc_t aiq_mcp_meta_revision(aiq_mcp_t *m,
-    const aiq_mcp_ctx_t *x, const aiq_mcp_revision_t **r);
+    const aiq_mcp_ctx_t *x, const aiq_mcp_revision_t *header,
+    const aiq_mcp_revision_t **r);
 static aiq_str_t aiq_mcp_front(aiq_str_t s);
 static const aiq_mcp_revision_t *aiq_mcp_known_revision(aiq_str_t s);
 
@@ -106,7 +109,7 @@ static const aiq_mcp_shape_t  aiq_discovery_shape = {
 };
 
 static const aiq_str_t  aiq_meta_names[] = {
-    aiq_string("io.modelcontextprotocol/protocolVersion"),
+    aiq_string(AIQ_MCP_META_VERSION),
     aiq_string("io.armoriq/intent"),
     aiq_string("io.armoriq/intent-token")
 };
@@ -152,6 +155,9 @@ static const aiq_mcp_revision_t  aiq_mcp_revisions[] = {
     { aiq_string("2025-03-26"), 0 },
     { aiq_string("2024-11-05"), 0 }
 };
+
+#define AIQ_MCP_REVISIONS                                                     \
+    (sizeof(aiq_mcp_revisions) / sizeof(aiq_mcp_revisions[0]))
 
 static const aiq_str_t  aiq_mcp_default_revision = aiq_string("2025-03-26");
 
@@ -565,6 +571,8 @@ aiq_mcp_revision(aiq_mcp_t *m, const aiq_mcp_ctx_t *x)
 
         if (header == NULL) {
             m->asked = aiq_mcp_front(text);
+            m->modern = (aiq_json_get(x->doc, m->meta, AIQ_MCP_META_VERSION)
+                         != AIQ_JSON_NONE);
 
             return aiq_fail(x->err, AIQ_D_PROTOCOL_VERSION,
                             "MCP-Protocol-Version: \"%.*s\"",
@@ -572,7 +580,7 @@ aiq_mcp_revision(aiq_mcp_t *m, const aiq_mcp_ctx_t *x)
         }
     }
 
-    rc = aiq_mcp_meta_revision(m, x, &meta);
+    rc = aiq_mcp_meta_revision(m, x, header, &meta);
     if (rc != AIQ_OK) {
         return rc;
     }
@@ -612,7 +620,7 @@ aiq_mcp_revision(aiq_mcp_t *m, const aiq_mcp_ctx_t *x)
 
 static aiq_rc_t
 aiq_mcp_meta_revision(aiq_mcp_t *m, const aiq_mcp_ctx_t *x,
-    const aiq_mcp_revision_t **r)
+    const aiq_mcp_revision_t *header, const aiq_mcp_revision_t **r)
 {
     aiq_rc_t   rc;
     uint32_t   values[AIQ_MCP_MEMBERS];
@@ -644,8 +652,15 @@ aiq_mcp_meta_revision(aiq_mcp_t *m, const aiq_mcp_ctx_t *x,
 
     *r = aiq_mcp_known_revision(text);
 
+    if (*r == NULL && header != NULL) {
+        return aiq_fail(x->err, AIQ_D_HEADER_MISMATCH,
+                        "MCP-Protocol-Version is not the protocol version of "
+                        "params._meta");
+    }
+
     if (*r == NULL) {
         m->asked = aiq_mcp_front(text);
+        m->modern = 1;
 
         return aiq_fail(x->err, AIQ_D_PROTOCOL_VERSION,
                         "protocol version of params._meta: \"%.*s\"",
@@ -670,16 +685,20 @@ aiq_mcp_front(aiq_str_t s)
 
 
 void
-aiq_mcp_write_revisions(aiq_out_t *out)
+aiq_mcp_write_revisions(aiq_out_t *out, int modern)
 {
     unsigned  k;
 
-    /* the last one had another transport */
+    for (k = 0; k < AIQ_MCP_REVISIONS; k++) {
 
-    for (k = 0;
-         k < sizeof(aiq_mcp_revisions) / sizeof(aiq_mcp_revisions[0]) - 1;
-         k++)
-    {
+        /* older ones are agreed upon by a handshake, not per request, and the
+           oldest had another transport */
+
+        if (modern ? !aiq_mcp_revisions[k].modern : k == AIQ_MCP_REVISIONS - 1)
+        {
+            break;
+        }
+
         if (k) {
             aiq_out_char(out, ',');
         }
@@ -694,9 +713,8 @@ aiq_mcp_known_revision(aiq_str_t s)
 {
     unsigned  k;
 
-    for (k = 0; k < sizeof(aiq_mcp_revisions) / sizeof(aiq_mcp_revisions[0]);
-         k++)
-    {
+    for (k = 0; k < AIQ_MCP_REVISIONS; k++) {
+
         if (aiq_str_eq(s, aiq_mcp_revisions[k].name)) {
             return &aiq_mcp_revisions[k];
         }

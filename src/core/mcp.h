@@ -94,9 +94,10 @@ typedef struct {
 aiq_rc_t aiq_mcp_mirror_params(const aiq_json_t *doc, uint32_t args,
     const aiq_mcp_param_t *params, unsigned n, aiq_err_t *err);
 
-/* those that are enforced, newest first: "2026-07-28","2025-11-25",... */
+/* those that are enforced, newest first: "2026-07-28","2025-11-25",...; modern:
+   only those that a request may simply name in _meta */
 
-void aiq_mcp_write_revisions(aiq_out_t *out);
+void aiq_mcp_write_revisions(aiq_out_t *out, int modern);
 
 /*
  * Sets m->need: by the rule that names the method, else by the longest rule

@@ -126,8 +126,10 @@ aiq_mcp_mirror_decode(aiq_str_t *header, unsigned char *buf, size_t max)
     s.data += prefix.len;
     s.len -= prefix.len;
 
+    /* half a wrapper is no wrapper: such a value stands for itself */
+
     if (s.len < 2 || memcmp(s.data + s.len - 2, "?=", 2) != 0) {
-        return 0;
+        return 1;
     }
 
     s.len -= 2;

@@ -360,7 +360,7 @@ ngx_armoriq_write_rpc(aiq_out_t *out, ngx_armoriq_ctx_t *ctx, aiq_str_t id,
 
     if (rc == AIQ_D_PROTOCOL_VERSION && ctx->d.mcp.asked.len) {
         aiq_out_str(out, ",\"supported\":[");
-        aiq_mcp_write_revisions(out);
+        aiq_mcp_write_revisions(out, ctx->d.mcp.modern);
         aiq_out_str(out, "],\"requested\":");
         aiq_out_json(out, ctx->d.mcp.asked);
     }

@@ -566,6 +566,12 @@ test_headers(void)
         { "modern header, legacy _meta", CALL ",\"params\":{\"name\":\"echo\","
           META("2025-11-25") "}}", "2026-07-28", "tools/call", "echo",
           AIQ_D_HEADER_MISMATCH, NULL },
+        { "modern header, unknown _meta", CALL ",\"params\":{\"name\":\"echo\","
+          META("2999-01-01") "}}", "2026-07-28", "tools/call", "echo",
+          AIQ_D_HEADER_MISMATCH, NULL },
+        { "unknown, and the same in both", CALL ",\"params\":{\"name\":"
+          "\"echo\"," META("2999-01-01") "}}", "2999-01-01", "tools/call",
+          "echo", AIQ_D_PROTOCOL_VERSION, NULL },
         { "modern header, no _meta", ECHO, "2026-07-28", "tools/call", "echo",
           AIQ_D_RPC_PARAMS, NULL },
         { "modern header, list without params", LIST "}", "2026-07-28",

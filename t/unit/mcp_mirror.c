@@ -93,6 +93,8 @@ test_params(void)
           "=?base64?*?=" },
         { "encoding without an end", AIQ_D_HEADER_MISMATCH, "{\"s\":\"x\"}",
           "s", "=?base64?" },
+        { "which stands for itself", AIQ_OK, "{\"s\":\"=?base64?eA==\"}",
+          "s", "=?base64?eA==" },
         { "bad encoding of what nobody knows", AIQ_OK, "{\"s\":\"x\"}", "t",
           "=?base64?*?=" }
     };
@@ -224,7 +226,13 @@ test_revisions(void)
     aiq_out_t  out;
 
     aiq_out_init(&out, buf, sizeof(buf));
-    aiq_mcp_write_revisions(&out);
+    aiq_mcp_write_revisions(&out, 1);
+
+    ok(aiq_str_is(aiq_out_done(&out), "\"2026-07-28\""),
+       "revisions that need no handshake");
+
+    aiq_out_init(&out, buf, sizeof(buf));
+    aiq_mcp_write_revisions(&out, 0);
 
     ok(!out.failed
        && aiq_str_is(aiq_out_done(&out), "\"2026-07-28\",\"2025-11-25\","
