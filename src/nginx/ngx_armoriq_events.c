@@ -168,6 +168,8 @@ ngx_armoriq_events_piece(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "armoriq: an event is too long, the stream is ended; "
                       "see \"armoriq_max_list\"");
+
+        ctx->list->cut = 1;
         return NGX_ERROR;
     }
 

@@ -315,7 +315,8 @@ static ngx_int_t
 ngx_armoriq_list_finish(ngx_http_request_t *r, ngx_armoriq_list_t *l,
     u_char *data, size_t len)
 {
-    ngx_chain_t  out;
+    ngx_chain_t           out;
+    ngx_http_upstream_t  *u;
 
     l->done = 1;
 
@@ -332,8 +333,10 @@ ngx_armoriq_list_finish(ngx_http_request_t *r, ngx_armoriq_list_t *l,
 
     /* an event stream does not end by itself */
 
-    if (l->failed && r->upstream && !r->upstream->buffering) {
-        r->upstream->length = 0;
+    u = r->upstream;
+
+    if (l->failed && u && u->cleanup && !u->buffering) {
+        u->length = 0;
     }
 
     return ngx_armoriq_next_body(r, &out);

@@ -42,6 +42,7 @@ struct ngx_armoriq_list_s {
     unsigned                       events:1;
     unsigned                       failed:1;    /* the answer is an error */
     unsigned                       done:1;      /* the answer has gone */
+    unsigned                       cut:1;       /* we have ended it */
 };
 
 

@@ -8,6 +8,7 @@
 
 
 #include "ngx_armoriq_bridge.h"
+#include "ngx_armoriq_list.h"
 
 
 /* what upstreams did with a request, over all tries */
@@ -24,6 +25,7 @@ static void ngx_armoriq_log_upstream(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx, ngx_armoriq_upstream_t *u);
 static char *ngx_armoriq_log_status(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx, ngx_armoriq_upstream_t *u);
+static off_t ngx_armoriq_log_missing(ngx_http_request_t *r);
 
 
 ngx_int_t
@@ -155,6 +157,8 @@ static char *
 ngx_armoriq_log_status(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
     ngx_armoriq_upstream_t *u)
 {
+    off_t  missing;
+
     if (ctx->denied && u->attempts == 0) {
         return "not_sent";
     }
@@ -178,5 +182,34 @@ ngx_armoriq_log_status(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
         return "upstream_error";
     }
 
-    return "executed";
+    /* the status is that of the header, which had gone before */
+
+    missing = ngx_armoriq_log_missing(r);
+
+    if (missing && r->connection->error && !(ctx->list && ctx->list->cut)) {
+        return "client_abort";
+    }
+
+    return missing > 0 ? "upstream_error" : "executed";
+}
+
+
+/* of an answer; -1: its end was to be that of the connection */
+
+static off_t
+ngx_armoriq_log_missing(ngx_http_request_t *r)
+{
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    if (u == NULL) {
+        return 0;
+    }
+
+    if (!u->buffering) {
+        return (off_t) u->length;
+    }
+
+    return u->pipe ? u->pipe->length : 0;
 }
