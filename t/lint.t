@@ -64,7 +64,8 @@ EOC
 
 # rule, row, level, what is named, then the configuration with and without the
 # fault; in => what the message says about the place, line => what stands in
-# the line that armoriqctl names, if it is not the first word of what is named
+# the line that armoriqctl names, if it is not the first word of what is named,
+# needs => a module that not every nginx has
 
 my @rules = (
 
@@ -141,7 +142,8 @@ my @rules = (
       [ location => 'proxy_store on;' ], [ location => 'proxy_store off;' ] ],
 
     [ 'slice', 'B6', 'error', 'slice 1',
-      [ location => 'slice 1m;' ], [ location => 'slice 0;' ] ],
+      [ location => 'slice 1m;' ], [ location => 'slice 0;' ],
+      needs => 'slice' ],
 
     [ 'next-upstream', 'B56', 'error', 'proxy_next_upstream non_idempotent',
       [ location => 'proxy_next_upstream error non_idempotent;' ],
@@ -184,6 +186,10 @@ my @rules = (
     [ 'off', 'B64', 'note', 'armoriq off',
       [ http => 'armoriq on;', server => 'armoriq off;' ],
       [ http => 'armoriq on;' ], in => 'server{}' ],
+    [ 'off', 'B64', 'note', 'armoriq off',
+      [ http => 'armoriq on;', server => 'armoriq off;', on => '',
+        mcp => '' ],
+      [ http => 'armoriq on;', on => '', mcp => '' ], in => 'server{}' ],
 
     [ 'mcp-off', 'B64', 'warning', 'armoriq_mcp',
       [ more => 'location /o { armoriq_mcp other; proxy_pass http://g; }' ],
@@ -209,9 +215,9 @@ my @rules = (
       [ location => 'ssi on;' ], [ location => 'ssi off;' ] ],
     [ 'addition', 'B3', 'warning', 'add_after_body /x',
       [ location => 'add_after_body /x;' ],
-      [ location => 'add_after_body "";' ] ],
+      [ location => 'add_after_body "";' ], needs => 'addition' ],
     [ 'body-filter', '', 'warning', 'sub_filter',
-      [ location => 'sub_filter a b;' ], [] ],
+      [ location => 'sub_filter a b;' ], [], needs => 'sub' ],
     [ 'upgrade', 'B43', 'warning', 'proxy_set_header Upgrade $http_upgrade',
       [ location => 'proxy_set_header Upgrade $http_upgrade;' ],
       [ location => 'proxy_set_header Upgrade "";' ] ],
@@ -227,7 +233,8 @@ my @rules = (
       in => 'server{}' ],
     [ 'early-data', 'B54', 'warning', 'ssl_early_data on',
       [ server => 'ssl_early_data on;' ],
-      [ server => 'ssl_early_data off;' ], in => 'server{}' ],
+      [ server => 'ssl_early_data off;' ], in => 'server{}',
+      needs => 'ssl' ],
 
     # what breaks MCP
 
@@ -250,6 +257,9 @@ my @rules = (
 
 # "nginx -t"
 
+my $nginx = $ENV{TEST_NGINX_BINARY} || '/usr/sbin/nginx';
+my $built = `"$nginx" -V 2>&1`;
+
 my %nginx = (error => 'emerg', warning => 'warn', note => 'notice');
 
 for my $row (@rules) {
@@ -257,6 +267,11 @@ for my $row (@rules) {
     my $name = $number ? "$number $rule" : $rule;
     my $in = $o{in} || 'location "/l"';
     my $tag = $number ? "[$rule, $number]" : "[$rule]";
+
+    if ($o{needs} && $built !~ /--with-http_$o{needs}_module(?!=)/) {
+        diag("skipped, not in this nginx: $rule");
+        next;
+    }
 
     my ($code, $out) = nginx(config(@$bad));
     my @lines = grep { index($_, $tag) >= 0 } split /\n/, $out;
@@ -385,6 +400,12 @@ sub nginx {
     is($code, 0, 'if and limit_except') or diag($out);
     like($out, qr/"proxy_pass u" in "limit_except" in location "\/l"/,
          'what only limit_except has');
+
+    ($code, $out) = nginx(config(pass => 'root %%DIR%%;',
+        http => 'proxy_cache c; proxy_set_body x;'));
+    is($code, 0, 'what nothing is sent by matters not') or diag($out);
+    unlike($out, qr/armoriq: /, 'and is not spoken of');
+    is(lint()->{errors}, 0, 'not by armoriqctl either');
 
     ($code, $out) = nginx(config(on => '', mcp => '',
         location => 'satisfy any; proxy_set_body x; mirror /m;'));
