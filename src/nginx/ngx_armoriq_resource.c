@@ -55,7 +55,7 @@ static ngx_armoriq_resource_t *ngx_armoriq_metadata_find(
 static ngx_int_t ngx_armoriq_metadata_options(ngx_http_request_t *r);
 
 
-/* armoriq_resource URL authorization_server=URL ... [scope=] [documentation=] */
+/* armoriq_resource URL authorization_server=URL ... ["scope=..."] [...] */
 
 char *
 ngx_armoriq_resource(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
