@@ -510,7 +510,7 @@ $b->add($n, "$_ into the guard", [ 403, 'ENFORCEMENT_BYPASS', 0 ],
 
 
 $b->drive();
-$b->finish($conf, 8, workers => 2);
+$b->finish($conf, 11, workers => 2);
 $t->done_testing();
 
 

@@ -178,6 +178,14 @@ my @names;
 $locations =~ s{^(location[ ]+(?:=[ ])?/(\w+)/?\s*\{[^\}]*?armoriq[ ]on;)}
                {push @names, "mcp-$2"; "$1 armoriq_mcp mcp-$2;"}gemx;
 
+push @names, 'mcp-inv';
+
+$locations .= <<'EOF';
+location = /invoke { armoriq on; armoriq_invoke on; }
+location /inv   { armoriq on; armoriq_mcp mcp-inv stateless;
+                  proxy_pass http://g; }
+EOF
+
 my $t = ArmorIQ->new(ports => 9);
 
 my $key = $t->init_store(mcps => \@names);
@@ -349,6 +357,14 @@ walled("X-Accel-Redirect from walls $_->[0]", "/xg?x=$_->[1]", good => $spent)
     for [ 'to walls', '/mcp/x' ], [ 'to the guard', '/MCP/x' ],
         [ 'to a named location', '@fb' ], [ 'to itself', '/xg/again' ],
         [ 'to the gate alone', '/w/x' ];
+$b->add($n, "X-Accel-Redirect behind /invoke $_->[0]", $spent,
+        uri => '/invoke', skip_off => 1,
+        only_headers => "Content-Type: application/json\r\n"
+                        . "X-API-Key: $key\r\n",
+        body => json_text({ mcp => 'mcp-inv', action => 'call',
+                            params => { x => $_->[1] }, token => $jws }))
+    for [ 'to the guard', '/MCP/x' ], [ 'to walls', '/mcp/x' ],
+        [ 'to a named location', '@fb' ], [ 'to itself', '/invoke' ];
 
 $n = 13;
 guarded('rewrite last out of walls', '/rw1');
@@ -449,7 +465,7 @@ guarded('a location without it', '/plain');
 
 
 $b->drive();
-$b->finish($conf, 20);
+$b->finish($conf, 23);
 $t->done_testing();
 
 
@@ -526,7 +542,7 @@ sub answer {
         if $uri =~ m{^/sl} && ($req->{headers}{range} || '')
                               =~ /(\d+)-(\d+)/;
     return [ 200, "X-Accel-Redirect: $1\r\n", '' ]
-        if $uri =~ /[?&]x=([^&]+)/;
+        if $uri =~ /[?&]x=([^&]+)/ || $req->{body} =~ m/"x":"([^"]+)"/;
     return [ $1, '', '{}' ] if $uri =~ /[?&]status=(\d+)/;
     return [ 200, "Content-Type: text/html\r\n",
              '{"a":"<!--#include virtual="/MCP/i" -->'

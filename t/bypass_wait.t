@@ -129,7 +129,7 @@ $b->add(62, 'RST_STREAM', [ 0, '', 0 ],
 
 
 $b->drive();
-$b->finish($conf, 2);
+$b->finish($conf, 3);
 $t->done_testing();
 
 

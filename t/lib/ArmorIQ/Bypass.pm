@@ -503,7 +503,7 @@ sub walls_off {
 
     $conf =~ s/\barmoriq on;/armoriq off;/g;
     $conf =~ s/\barmoriq_(?:guard|invoke on|api on);//g;
-    $conf =~ s/proxy_read_timeout \d+m?s/proxy_read_timeout 300ms/g;
+    $conf =~ s/proxy_read_timeout \d+m?s/proxy_read_timeout 1500ms/g;
 
     return $conf;
 }
@@ -512,7 +512,7 @@ sub off {
     my ($self, $least) = @_;
     my (%real, $roads, %tried);
 
-    $self->{timeout} = 1.5;
+    $self->{timeout} = 3;
 
     for my $v (@{ $self->{variants} }) {
         next if $v->{control} || $v->{skip_off};
