@@ -552,6 +552,44 @@ is($t->last_hit()->{headers}{'mcp-param-region'}, '=?base64?ZXU=?=',
 }
 
 
+# what 2026-07-28 wants to be said of versions, and how
+
+{
+    my $modern = "MCP-Protocol-Version: 2026-07-28\r\n"
+               . "Mcp-Method: tools/list\r\n";
+    my $meta = 'io.modelcontextprotocol/protocolVersion';
+
+    for ([ 'mcp-C19 no version in _meta', method('tools/list'), $modern,
+           'RPC_PARAMS', -32602 ],
+         [ 'mcp-C19 another version in _meta',
+           method('tools/list', { _meta => { $meta => '2025-11-25' } }),
+           $modern, 'HEADER_MISMATCH', -32020 ],
+         [ 'mcp-C19 no header',
+           method('tools/list', { _meta => { $meta => '2026-07-28' } }), '',
+           'HEADER_MISMATCH', -32020 ],
+         [ 'mcp-C20 an unknown version in both',
+           method('tools/list', { _meta => { $meta => '2999-01-01' } }),
+           "MCP-Protocol-Version: 2999-01-01\r\n", 'PROTOCOL_VERSION',
+           -32022 ],
+         [ 'mcp-A6 a response of the client',
+           '{"jsonrpc":"2.0","id":1,"result":{}}',
+           "MCP-Protocol-Version: 2026-07-28\r\n", 'RPC_INVALID', -32600 ])
+    {
+        my ($what, $body, $headers, $why, $rpc) = @$_;
+        my $r = send_body($body, key_of($key) . $headers);
+
+        refused($what, $r, 400, $why, $rpc);
+        is($r->{json}{id}, 1, "$what: the id is echoed");
+        is_deeply($r->{json}{error}{data}{supported}, [ '2026-07-28' ],
+                  "$what: and what could be spoken") if $rpc == -32022;
+    }
+
+    permitted('mcp-A6 a response before 2026-07-28',
+              send_body('{"jsonrpc":"2.0","id":1,"result":{}}',
+                        key_of($key)));
+}
+
+
 # early data, as a proxy before us marks it; the rest is in the matrix
 
 refused('B54 early data',
