@@ -101,7 +101,7 @@ is_found(conf('location ~ "^/l/a{1,2}$" { satisfy any; proxy_pass http://g;'
 # blocks of others
 
 is_found(conf("rewrite_by_lua_block {\n local a = '}' -- }\n"
-              . " local b = { [[ } ]], [==[ ]] } ]==], \"\\\"}\" }\n"
+              . " local b = { [[ } ]], [==[ ]=] ]] x } ]==], \"\\\"}\" }\n"
               . " --[[ }\n } ]] x({ y = {} })\n}\nsatisfy any;"),
          'satisfy-any:13', 'Lua: braces in strings, comments and tables');
 is_found(conf("content_by_lua_block { ngx.say('satisfy any;') }") =~
@@ -130,6 +130,10 @@ is_found(conf('', server => 'proxy_set_header Content-Length 5;')
          'header-framing:4 host:6', 'if there is none of them');
 is_found(conf('location /l/x { return 200; }'), 'return:7',
          'proxy_pass is not inherited by a location, armoriq is');
+is_found(conf('location /l/x { proxy_set_body x; }'), '',
+         'so what it would send is not sent');
+is_found(conf('if ($a) { proxy_set_body x; }'), 'set-body:7',
+         'an if has it from its location');
 is_found(conf('location /l/x { armoriq off; satisfy any; }'), 'off:7',
          'armoriq off in a location of a location');
 is_found(conf('if ($a) { proxy_pass http://192.0.2.9; }'), 'unguarded:7',
@@ -225,6 +229,18 @@ is_found(conf("include \"conf.d/10.conf\0\";"), 'include:7',
 POSIX::mkfifo("$d/fifo", 0600);
 is_found(conf('include fifo;'), 'include:7', 'a pipe that nobody writes to');
 
+open my $huge, '>', "$d/huge.conf" or die $!;
+truncate $huge, 17 << 20;
+close $huge;
+is_found(conf('include huge.conf;'), 'include:7', 'one that is too large');
+
+$t->write("it's.inc", "satisfy any;\n");
+$t->write('a\\b.inc', "satisfy any;\n");
+is_found(conf("include 'it\\'s.inc';"), 'satisfy-any:1',
+         'a quote in a name');
+is_found(conf('include a\\\\b.inc;'), 'satisfy-any:1',
+         'a backslash in a name');
+
 $t->write('self.inc', "include self.inc;\n");
 is_found(conf('include self.inc;'), 'include:1', 'one that includes itself');
 
@@ -298,15 +314,9 @@ for ([ '{' x 100000, 'braces' ], [ 'a{' x 100000, 'blocks' ],
     is($bad, 0, 'every beginning of a file');
 }
 
-{
-    open my $f, '>', "$d/huge.conf" or die $!;
-    truncate $f, 17 << 20;
-    close $f;
-
-    $answer = lint_file("$d/huge.conf");
-    is($answer->{code}, 1, 'a file that is too large');
-    like($answer->{err}, qr/larger than/, 'and why');
-}
+$answer = lint_file("$d/huge.conf");
+is($answer->{code}, 1, 'a file that is too large');
+like($answer->{err}, qr/larger than/, 'and why');
 
 # a terminal is not told what to do
 
@@ -382,6 +392,15 @@ EOC
         is($answer->{findings}[0]{file}, "$d/location.inc", 'and the file');
         is($answer->{findings}[0]{level}, 'warning', 'and the level');
     }
+
+    my @text = map { "# configuration file $_->[0]:\n$_->[1]\n" }
+        [ '/e/nginx.conf', conf("include c/*.inc;\ninclude d.inc;") ],
+        [ '/e/c/.h.inc', 'ssi on;' ], [ '/e/c/d/e.inc', 'proxy_cache c;' ],
+        [ '/e/c/f.inc', "\n\nsatisfy any;" ], [ '/x/d.inc', 'slice 1;' ],
+        [ '/e/d.inc', 'mirror /m;' ];
+
+    is(found(lint(join '', @text)), 'satisfy-any:3 mirror:1',
+       'patterns and names in it are those of nginx');
 
     is(found(lint($dump =~ s/loc\*\.inc/none.inc/r)), 'include:'
        . (1 + (() = ($dump =~ s/.*# configuration file [^\n]*nginx\.conf:\n//sr
