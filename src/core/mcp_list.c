@@ -186,7 +186,13 @@ aiq_mcp_list_result(aiq_mcp_list_ctx_t *c, uint32_t result,
     tools = values[AIQ_LIST_TOOLS];
     scope = values[AIQ_LIST_SCOPE];
 
-    c->list->lists++;
+    if (c->list->lists++ == 0 && c->list->begin != NULL) {
+        rc = c->list->begin(c->list->data);
+
+        if (rc != AIQ_OK) {
+            return aiq_is_fault(rc) ? rc : AIQ_E_INTERNAL;
+        }
+    }
 
     if (scope < tools) {
         rc = aiq_mcp_list_scope(c, scope);

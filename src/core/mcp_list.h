@@ -28,7 +28,12 @@ struct aiq_list_edit_s {
 
 typedef aiq_rc_t (*aiq_list_visible_pt)(void *data, aiq_str_t tool);
 
+/* before the first tool is asked for; what it takes from mem stays */
+
+typedef aiq_rc_t (*aiq_list_begin_pt)(void *data);
+
 typedef struct {
+    aiq_list_begin_pt   begin;        /* or NULL */
     aiq_list_visible_pt visible;
     void               *data;
     int                 scope;        /* a list without cacheScope gets one */
@@ -49,7 +54,7 @@ typedef struct {
  * out, and cacheScope becomes "private", as the list is for one caller now.
  * Messages without result.tools are left alone.
  *
- * The caller sets visible, data and scope.  Everything that is kept comes
+ * The caller sets begin, visible, data and scope.  Everything that is kept comes
  * from mem.  AIQ_D_LIST_INVALID if there may be a list that cannot be read, or
  * that another reader could read in another way; or a fault.
  */

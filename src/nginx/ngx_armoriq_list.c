@@ -14,6 +14,18 @@
 #define NGX_ARMORIQ_ROOM      8192
 
 
+/* the decision, for the time that a list is read */
+
+typedef struct {
+    aiq_decision_t                 d;
+    aiq_request_t                  in;
+    aiq_visible_t                  visible;
+    ngx_armoriq_worker_t          *worker;
+    aiq_err_t                     *err;
+    unsigned                       open:1;
+} ngx_armoriq_list_judge_t;
+
+
 static ngx_uint_t ngx_armoriq_list_wanted(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx);
 static ngx_uint_t ngx_armoriq_list_encoded(ngx_http_request_t *r);
@@ -33,6 +45,7 @@ static aiq_rc_t ngx_armoriq_list_error(ngx_http_request_t *r,
 static aiq_rc_t ngx_armoriq_list_read(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx, aiq_mcp_list_t *list, aiq_str_t *text,
     aiq_err_t *err);
+static aiq_rc_t ngx_armoriq_list_begin(void *data);
 static aiq_rc_t ngx_armoriq_list_visible(void *data, aiq_str_t tool);
 static void ngx_armoriq_list_drop(ngx_http_request_t *r, ngx_str_t *names);
 static void ngx_armoriq_list_changed(ngx_http_request_t *r);
@@ -465,45 +478,37 @@ static aiq_rc_t
 ngx_armoriq_list_read(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
     aiq_mcp_list_t *list, aiq_str_t *text, aiq_err_t *err)
 {
-    aiq_rc_t               rc;
-    aiq_out_t              out;
-    aiq_request_t          in;
-    aiq_visible_t          v;
-    aiq_decision_t         d;
-    ngx_armoriq_room_t    *room;
-    ngx_armoriq_worker_t  *w;
+    aiq_rc_t                   rc;
+    aiq_out_t                  out;
+    ngx_armoriq_room_t        *room;
+    ngx_armoriq_list_judge_t   j;
 
     ngx_memzero(list, sizeof(aiq_mcp_list_t));
 
-    w = ngx_armoriq_get_worker(r);
+    j.worker = ngx_armoriq_get_worker(r);
 
-    if (w == NULL) {
+    if (j.worker == NULL) {
         return AIQ_E_STORE_UNAVAILABLE;
     }
 
-    d = ctx->d;
-    d.memo = NULL;
-    d.issuer = NULL;
+    j.d = ctx->d;
+    j.d.memo = NULL;
+    j.d.issuer = NULL;
+    j.err = err;
+    j.open = 0;
 
-    ngx_armoriq_fill(r, ctx, w, &in);
+    ngx_armoriq_fill(r, ctx, j.worker, &j.in);
 
-    rc = aiq_store_read(w->store, &in.txn, w->crypto, err);
-
-    if (rc != AIQ_OK) {
-        return rc;
-    }
-
+    list->begin = ngx_armoriq_list_begin;
     list->visible = ngx_armoriq_list_visible;
-    list->data = &v;
-    list->scope = d.mcp.modern;
+    list->data = &j;
+    list->scope = j.d.mcp.modern;
 
-    rc = aiq_visible_begin(&v, &d, &in);
+    rc = aiq_mcp_list_read(list, *text, j.in.mem, err);
 
-    if (rc == AIQ_OK) {
-        rc = aiq_mcp_list_read(list, *text, in.mem, err);
+    if (j.open) {
+        aiq_store_abort(j.in.txn);
     }
-
-    aiq_store_abort(in.txn);
 
     if (rc != AIQ_OK || list->edits == NULL) {
         return rc;
@@ -533,10 +538,34 @@ ngx_armoriq_list_read(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
 }
 
 
+/* most events of a stream are no lists, and need no store */
+
+static aiq_rc_t
+ngx_armoriq_list_begin(void *data)
+{
+    ngx_armoriq_list_judge_t *j = data;
+
+    aiq_rc_t  rc;
+
+    rc = aiq_store_read(j->worker->store, &j->in.txn, j->worker->crypto,
+                        j->err);
+
+    if (rc != AIQ_OK) {
+        return rc;
+    }
+
+    j->open = 1;
+
+    return aiq_visible_begin(&j->visible, &j->d, &j->in);
+}
+
+
 static aiq_rc_t
 ngx_armoriq_list_visible(void *data, aiq_str_t tool)
 {
-    return aiq_visible(data, tool);
+    ngx_armoriq_list_judge_t *j = data;
+
+    return aiq_visible(&j->visible, tool);
 }
 
 

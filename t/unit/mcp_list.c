@@ -30,6 +30,7 @@ typedef struct {
 } bad_case_t;
 
 
+static aiq_rc_t begin(void *data);
 static aiq_rc_t visible(void *data, aiq_str_t tool);
 static aiq_rc_t read_list(aiq_mcp_list_t *l, aiq_str_t text, int scope);
 static void check(const list_case_t *c, int scope);
@@ -37,6 +38,7 @@ static void test_cut(void);
 static void test_scope(void);
 static void test_bad(void);
 static void test_faults(void);
+static void test_begin(void);
 static void test_lax(void);
 static void test_memory(void);
 static void test_random(void);
@@ -46,6 +48,29 @@ static unsigned char  memory[MEM_SIZE];
 static aiq_mem_t      mem;
 static aiq_err_t      err;
 static aiq_rc_t       fault;
+static unsigned       begun;
+
+
+/* takes memory that must be there as long as tools are asked for */
+
+static aiq_rc_t
+begin(void *data)
+{
+    unsigned char  *p;
+
+    p = aiq_mem_alloc(&mem, 64);
+
+    if (p == NULL) {
+        return AIQ_E_NO_MEMORY;
+    }
+
+    memset(p, 'b', 64);
+
+    *(unsigned char **) data = p;
+    begun++;
+
+    return fault;
+}
 
 
 /* x is not to be seen; f is a fault */
@@ -55,6 +80,10 @@ visible(void *data, aiq_str_t tool)
 {
     if (aiq_str_is(tool, "f")) {
         return fault;
+    }
+
+    if (data != NULL && (*(unsigned char **) data)[63] != 'b') {
+        return AIQ_E_INTERNAL;
     }
 
     return (tool.len && tool.data[0] == 'x') ? AIQ_D_POLICY_DENY : AIQ_OK;
@@ -278,6 +307,53 @@ test_faults(void)
 }
 
 
+static void
+test_begin(void)
+{
+    size_t           i;
+    aiq_str_t        text;
+    unsigned char   *p;
+    aiq_mcp_list_t   l;
+
+    static const struct {
+        const char  *text;
+        unsigned     begun;
+    }  cases[] = {
+        { "{\"method\":\"m\",\"params\":{\"tools\":[" X "]}}", 0 },
+        { "{\"result\":{}}", 0 },
+        { LIST("[]"), 1 },
+        { LIST("[" X ",{\"n\\u0061me\":\"\\u0078\"}," A "]"), 1 },
+        { "[" LIST("[" X "]") "," LIST("[" A "," X "]") "]", 1 }
+    };
+
+    memset(&l, 0, sizeof(l));
+
+    l.begin = begin;
+    l.visible = visible;
+    l.data = &p;
+
+    fault = AIQ_OK;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        mem.pos = memory;
+        mem.end = memory + MEM_SIZE;
+        text = aiq_cstr(cases[i].text);
+        begun = 0;
+        p = NULL;
+
+        ok(aiq_mcp_list_read(&l, text, &mem, &err) == AIQ_OK
+           && begun == cases[i].begun && (l.hidden > 0) == (i > 2),
+           "begun once if there is a list: case %zu", i);
+    }
+
+    fault = AIQ_E_STORE_UNAVAILABLE;
+    mem.pos = memory;
+
+    ok(aiq_mcp_list_read(&l, aiq_cstr(LIST("[]")), &mem, &err)
+       == AIQ_E_STORE_UNAVAILABLE, "what cannot begin is a fault");
+}
+
+
 /* what honest schemas have and nobody decides on */
 
 static void
@@ -439,6 +515,7 @@ main(void)
     test_scope();
     test_bad();
     test_faults();
+    test_begin();
     test_lax();
     test_memory();
     test_random();
