@@ -242,13 +242,13 @@ is(names(list('json', undef, path => '/off')), "@tools",
 
 # byte for byte
 
-my $odd = <<'EOF';
+my $odd = <<'EOF' =~ s/<TAB>/\t/r =~ s/<BLANK>/ /r;
  { "jsonrpc" : "2.0",
-	"result" : { "x" : 1e400, "tools" :
+<TAB>"result" : { "x" : 1e400, "tools" :
  [ { "name" : "infra.list" , "n" : [ 9007199254740993, -1.0E+999, 1e20 ] } ,
 
-   { "na\u006de" : "infra.sc\u0061le", "d" : "\ud83d \u0000 \udc00\ud83d\ude00" }
- ] , "nextCursor" : "\u0041" } , "id" : "ab" } 
+   { "na\u006de" : "infra.sc\u0061le", "d" : "\ud83d \u0000 \udc00\ud83d\ude00"
+   } ] , "nextCursor" : "\u0041" } , "id" : "ab" }<BLANK>
 EOF
 
 my $about = "ETag: \"v1\"\r\nLast-Modified: Mon, 01 Jan 2024 00:00:00 GMT\r\n"

@@ -54,9 +54,9 @@ typedef struct {
  * out, and cacheScope becomes "private", as the list is for one caller now.
  * Messages without result.tools are left alone.
  *
- * The caller sets begin, visible, data and scope.  Everything that is kept comes
- * from mem.  AIQ_D_LIST_INVALID if there may be a list that cannot be read, or
- * that another reader could read in another way; or a fault.
+ * The caller sets begin, visible, data and scope.  Everything that is kept
+ * comes from mem.  AIQ_D_LIST_INVALID if there may be a list that cannot be
+ * read, or that another reader could read in another way; or a fault.
  */
 
 aiq_rc_t aiq_mcp_list_read(aiq_mcp_list_t *l, aiq_str_t text, aiq_mem_t *mem,
