@@ -564,7 +564,10 @@ sub test_config {
     for my $origin ('*', 'null', 'https://App.example.com', 'app.example.com',
                     'https://app.example.com/', 'https://a.example/x',
                     'https://', 'https://*.example.com', '~.*',
-                    'https://user@app.example.com')
+                    'https://user@app.example.com', 'https://a.example:',
+                    'https://a.example:443', 'http://a.example:80',
+                    'https://a.example:0', 'https://a.example:65536',
+                    'https://a.example:1x', 'https://a:1:2', 'https://:1')
     {
         $c->configure("%%ARMORIQ%%\narmoriq_origins $page '$origin';");
 
@@ -575,7 +578,8 @@ sub test_config {
     }
 
     for my $origin ('https://app.example.com', 'http://localhost:3000',
-                    'http://[::1]:8080', 'http://192.0.2.1')
+                    'http://[::1]:8080', 'http://[::1]', 'http://192.0.2.1',
+                    'http://a.example:443', 'chrome-extension://abcdef')
     {
         $c->configure("%%ARMORIQ%%\narmoriq_origins $origin;");
 

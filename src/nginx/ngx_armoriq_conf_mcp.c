@@ -244,17 +244,25 @@ ngx_armoriq_origins(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-/* RFC 6454 6.2; "null" is what every sandboxed page calls itself */
+/*
+ * RFC 6454 6.2, as browsers write it: in lower case, and without the port
+ * that the scheme has anyway.  "null" is what every sandboxed page calls
+ * itself.
+ */
 
 static ngx_int_t
 ngx_armoriq_origin_ok(ngx_str_t *origin)
 {
-    u_char  *p, *last;
+    char       *others;
+    u_char     *p, *host, *port, *last;
+    ngx_int_t   n;
 
     p = origin->data;
     last = p + origin->len;
 
-    while (p < last && *p >= 'a' && *p <= 'z') {
+    /* that of an extension of a browser has a hyphen */
+
+    while (p < last && ((*p >= 'a' && *p <= 'z') || *p == '-')) {
         p++;
     }
 
@@ -264,13 +272,39 @@ ngx_armoriq_origin_ok(ngx_str_t *origin)
         return NGX_ERROR;
     }
 
-    for (p += 3; p < last; p++) {
+    host = p + 3;
+    port = NULL;
+    others = (*host == '[') ? "[:]" : "-._";
+
+    for (p = host; p < last; p++) {
+
+        if (*p == ':' && (*host != '[' || p[-1] == ']')) {
+            port = p + 1;
+            break;
+        }
 
         if (!((*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9')
-              || ngx_strchr("-._:[]", *p)))
+              || ngx_strchr(others, *p)))
         {
             return NGX_ERROR;
         }
+    }
+
+    if (p == host) {
+        return NGX_ERROR;
+    }
+
+    if (port == NULL) {
+        return NGX_OK;
+    }
+
+    n = ngx_atoi(port, last - port);
+
+    if (n < 1 || n > 65535 || *port == '0'
+        || (n == 443 && ngx_strncmp(origin->data, "https:", 6) == 0)
+        || (n == 80 && ngx_strncmp(origin->data, "http:", 5) == 0))
+    {
+        return NGX_ERROR;
     }
 
     return NGX_OK;
