@@ -16,6 +16,9 @@
 
 
 static ngx_uint_t ngx_armoriq_headers_early(ngx_http_request_t *r);
+#if (NGX_SSL || NGX_COMPAT)
+static ngx_uint_t ngx_armoriq_headers_tls_early(ngx_http_request_t *r);
+#endif
 static ngx_uint_t ngx_armoriq_headers_query(ngx_http_request_t *r);
 static ngx_uint_t ngx_armoriq_headers_ours(ngx_table_elt_t *h,
     ngx_str_t *names);
@@ -134,14 +137,9 @@ ngx_armoriq_headers_early(ngx_http_request_t *r)
     ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
 
-#if (NGX_HTTP_SSL && defined SSL_READ_EARLY_DATA_SUCCESS)
+#if (NGX_SSL || NGX_COMPAT)
 
-    ngx_str_t         early;
-
-    if (r->connection->ssl
-        && (ngx_ssl_get_early_data(r->connection, r->pool, &early) != NGX_OK
-            || early.len))
-    {
+    if (r->connection->ssl && ngx_armoriq_headers_tls_early(r)) {
         return 1;
     }
 
@@ -161,6 +159,28 @@ ngx_armoriq_headers_early(ngx_http_request_t *r)
 
     return 0;
 }
+
+
+#if (NGX_SSL || NGX_COMPAT)
+
+/*
+ * By its variable: a module that was built without TLS, for an nginx that has
+ * it, does not know the functions behind it.
+ */
+
+static ngx_uint_t
+ngx_armoriq_headers_tls_early(ngx_http_request_t *r)
+{
+    ngx_http_variable_value_t  *vv;
+
+    static ngx_str_t  name = ngx_string("ssl_early_data");
+
+    vv = ngx_http_get_variable(r, &name, ngx_hash_key(name.data, name.len));
+
+    return vv == NULL || (!vv->not_found && vv->len);
+}
+
+#endif
 
 
 /* tokens in URLs end in logs and Referer headers (trust B59) */
