@@ -20,7 +20,7 @@ use ArmorIQ::HTTP2;
 my $t = ArmorIQ->new(ports => 2);
 
 my @servers = qw/infra-mcp key-mcp off-mcp dry-mcp gz-mcp small-mcp
-                 sent-mcp/;
+                 range-mcp none-mcp/;
 my @tools = qw/infra.list infra.restart infra.scale alerts.list alerts.create
                db.query db.drop nobody/;
 
@@ -100,6 +100,10 @@ server {
                       gzip_min_length 1; }
     location /small { armoriq_mcp small-mcp; proxy_pass http://infra;
                       armoriq_max_list 300; proxy_buffering off; }
+    location /range { armoriq_mcp range-mcp; proxy_pass http://infra;
+                      proxy_force_ranges on; }
+    location /none  { armoriq_mcp none-mcp; proxy_pass http://infra;
+                      armoriq_method tools/call off; }
 }
 EOF
 
@@ -172,6 +176,7 @@ my @callers = (
     [ 'an API key', '/key', $key ],
     [ 'a token where a key would do', '/key',
       token('key-mcp', 'bob', [ 'infra.list' ]) ],
+    [ 'no calls', '/none', token('none-mcp', 'alice', \@tools) ],
     [ 'no filter, all permitted', '/off',
       token('off-mcp', 'alice', \@tools) ],
 );
@@ -231,6 +236,7 @@ is($shown{'a token, all planned for another server'}, '', 'by server');
 is($shown{'a token with a policy'}, 'infra.scale db.query',
    'by policy of the token');
 is($shown{'an API key'}, $base, 'by policy alone');
+is($shown{'no calls'}, '', 'by method');
 
 is(names(list('json')), $base,
    'an API key sees what it may ask a token for');
@@ -479,7 +485,7 @@ is("@said", 'no-cache', 'unless the server has said something');
 
 for my $type (qw/json event/) {
     my $r = list($type, undef, headers => "Range: bytes=0-10\r\n",
-                 give => "Accept-Ranges: bytes\r\n");
+                 path => '/range', give => "Accept-Ranges: bytes\r\n");
 
     is("$r->{status} " . names($r), "200 $base", "a range of a list: $type");
 }

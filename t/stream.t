@@ -413,6 +413,27 @@ ok($s->server_left(), 'the client leaves before there is an answer');
 is(outcome(), 'client_abort', 'OUTCOME');
 
 
+# an error in place of a stream that goes on
+
+for my $over (1, 2) {
+    for my $location (qw/ten eleven/) {
+        my $s = open_stream(over => $over, location => $location,
+                            kind => 'list');
+
+        $s->answer(200, "${sse}Content-Encoding: br\r\n");
+        $s->wait_for(sub { $s->{done} });
+
+        my $e = json_value($s->{body});
+
+        is_deeply([ $s->{status}, $e->{id}, $e->{error}{data}{reason} ],
+                  [ 502, 'id-1', 'LIST_INVALID' ], 'a stream that is'
+                  . " compressed, HTTP/$over, location /$location");
+        ok($s->server_left(), 'is not waited for');
+        outcome();
+    }
+}
+
+
 # an answer in one piece
 
 my $json = '{"id":1,"result":{"tools":[' . "$hidden,$shown]}}";

@@ -64,6 +64,7 @@ static ngx_str_t  ngx_armoriq_list_of_bytes[] = {
 
 static ngx_str_t  ngx_armoriq_list_of_answer[] = {
     ngx_string("content-encoding"),
+    ngx_string("content-range"),
     ngx_string("cache-control"),
     ngx_string("expires"),
     ngx_null_string
