@@ -92,7 +92,7 @@ ngx_armoriq_events_take(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
 
     *send = &l->out;
 
-    if (!ngx_buf_special(b) && !ngx_buf_in_memory(b)) {
+    if (!ngx_buf_in_memory(b) && ngx_buf_size(b)) {
         return NGX_ERROR;
     }
 

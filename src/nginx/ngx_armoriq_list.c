@@ -245,7 +245,7 @@ ngx_armoriq_list_take(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
             *last = 1;
         }
 
-        if (rc != NGX_OK || ngx_buf_special(b)) {
+        if (rc != NGX_OK || ngx_buf_size(b) == 0) {
             continue;
         }
 
@@ -253,7 +253,7 @@ ngx_armoriq_list_take(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
 
             /* the copy filter was asked not to */
 
-            return ngx_buf_size(b) ? NGX_ERROR : NGX_OK;
+            return NGX_ERROR;
         }
 
         len = (size_t) (b->last - b->pos);
