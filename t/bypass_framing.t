@@ -163,13 +163,15 @@ for ([ 'an extension', sub { $_[0] =~ s/^([0-9a-f]+)\r/$1;a=b\r/mgr } ],
 {
     my ($name, $bend) = @$_;
 
-    $b->add($n, "$name, not planned", $unplanned,
+    $b->add($n, "$name, not planned", $unplanned, or_nginx => 1,
             raw => head('/mcp', "Transfer-Encoding: chunked\r\n") . "\r\n"
                    . $bend->(chunked($evil)));
-    $b->add($n, "$name, planned", $once, control => 1, check => \&reframed,
+    $b->add($n, "$name, planned", $once, control => 1, or_nginx => 1,
+            check => \&reframed,
             raw => head('/mcp', "Transfer-Encoding: chunked\r\n") . "\r\n"
                    . $bend->(chunked($good)));
     $b->add($n, "$name, into the guard", [ 403, 'ENFORCEMENT_BYPASS', 0 ],
+            or_nginx => 1,
             raw => head('/UNB', "Transfer-Encoding: chunked\r\n") . "\r\n"
                    . $bend->(chunked($good)));
 }
@@ -383,7 +385,8 @@ $b->add($n, 'a response, nobody', [ 401, 'IDENTITY_MISSING', 0 ],
 # B43 to B51: headers
 
 $n = 43;
-$b->add($n, label_of($_), [ 400, 'UPGRADE_NOT_ALLOWED', 0 ], headers => $_)
+$b->add($n, label_of($_), [ 400, 'UPGRADE_NOT_ALLOWED', 0 ],
+        headers => $_, or_nginx => 1)
     for "Upgrade: websocket\r\n", "Upgrade: h2c\r\nHTTP2-Settings: AAAA\r\n",
         "Upgrade:\r\n", "upgrade: WebSocket\r\nSec-WebSocket-Key: a\r\n";
 $b->add($n, 'Connection: Upgrade alone is not passed on', $once,
@@ -391,8 +394,8 @@ $b->add($n, 'Connection: Upgrade alone is not passed on', $once,
             (head('/mcp', "Content-Length: $len\r\n", '1.1', 1)
              =~ s/\z/Connection: close, Upgrade\r\n/r) . "\r\n$good";
         }, control => 1, v => [ 1 ], check => sub {
-            is($t->last_hit()->{headers}{connection}, 'close',
-               "$_[1]: as said");
+            unlike($t->last_hit()->{headers}{connection} || '',
+                   qr/upgrade/i, "$_[1]: as said");
         });
 
 $n = 44;
@@ -567,7 +570,7 @@ frame('pseudo-headers in the trailers', [ '409|400|0', undef, 0 ],
       [ @pseudo, @ours ], [ [ 0, 0, $evil ],
                             [ 1, 5, [ [ ':path', '/open' ] ] ] ]);
 frame('te: chunked', $unplanned, [ @pseudo, @ours, [ 'te', 'chunked' ] ],
-      [ [ 0, 1, $evil ] ]);
+      [ [ 0, 1, $evil ] ], or_nginx => 1);
 frame('transfer-encoding: chunked', [ '400|501|0', undef, 0 ],
       [ @pseudo, @ours, [ 'transfer-encoding', 'chunked' ] ],
       [ [ 0, 1, chunked($good) ] ]);
@@ -903,7 +906,14 @@ sub relay {
 
 sub no_early {
     my ($r, $name, $self) = @_;
-    my $n = grep { $_->{reason} eq 'EARLY_DATA' } $t->audit_records('INTENT');
+    my $n;
+
+    for (1 .. 100) {
+        $n = grep { $_->{reason} eq 'EARLY_DATA' }
+             $t->audit_records('INTENT');
+        last if $n > ($self->{early} || 0);
+        sleep 0.02;
+    }
 
     cmp_ok($n, '>', $self->{early} || 0, "$name: is on record");
     $self->{early} = $n;

@@ -19,7 +19,7 @@ package ArmorIQ::Bypass;
 # control (a call that must pass: shows that the road is there), nginx (it is
 # refused by nginx itself), skip_off (not sent without the walls), leaves (a
 # refusal that the client does not see leaves this record), cut (an answer
-# whose end is missing).
+# whose end is missing), or_nginx (some versions of nginx refuse it).
 
 use strict;
 use warnings;
@@ -228,21 +228,22 @@ sub h2_open {
 
 # counters
 
-# lines that a file has got since it was looked at last
+# how many lines of a file match, of which only the new ones are read
 
 sub tail {
-    my ($self, $file) = @_;
+    my ($self, $file, $what) = @_;
 
     open my $f, '<:raw', $file or return 0;
     seek $f, $self->{offsets}{$file} || 0, 0;
-    local $/;
-    my $text = <$f>;
 
-    $text = '' if !defined $text;
-    $self->{offsets}{$file} += length $text;
-    $self->{total}{$file} += $text =~ tr/\n//;
+    while (defined(my $line = <$f>)) {
+        last if $line !~ /\n\z/;
 
-    return $self->{total}{$file};
+        $self->{offsets}{$file} += length $line;
+        $self->{total}{$file}++ if !$what || $line =~ $what;
+    }
+
+    return $self->{total}{$file} || 0;
 }
 
 # how many requests have reached a server behind the walls
@@ -277,10 +278,8 @@ sub refusals {
     my ($self) = @_;
     my $n = 0;
 
-    for my $file (glob $self->{t}->audit() . '/seg-*.jsonl') {
-        open my $f, '<:raw', $file or next;
-        $n += grep { /"reason":"ENFORCEMENT_BYPASS"/ } <$f>;
-    }
+    $n += $self->tail($_, qr/"reason":"ENFORCEMENT_BYPASS"/)
+        for glob $self->{t}->audit() . '/seg-*.jsonl';
 
     return $n;
 }
@@ -311,6 +310,14 @@ sub one {
         # what nginx itself refuses behind the walls has its status as reason
 
         $r->{nginx} = 1 if $r->{why} =~ s/^HTTP_\d+$//;
+
+        # newer versions are stricter
+
+        if ($v->{or_nginx} && $r->{why} eq ''
+            && $r->{status} =~ /^(?:0|400)$/)
+        {
+            ($status, $why, $hits) = ($r->{status}, '', 0);
+        }
 
         $status = $r->{status}
             if $status =~ /\|/ && "|$status|" =~ /\|$r->{status}\|/;
@@ -488,9 +495,13 @@ sub docs {
         next if $ROWS{$n}[1] =~ /^none/;
 
         my $row = $docs->{$n};
+        my @found = sort keys %{ $self->{outcomes}{$n} || {} };
 
-        Test::More::is(join("\n", outcomes($row ? $row->{outcome} : '')),
-                       join("\n", sort keys %{ $self->{outcomes}{$n} || {} }),
+        # which version refuses what by itself is not ours to say
+
+        Test::More::is(join("\n", grep { $_ ne 'nginx' }
+                                   outcomes($row ? $row->{outcome} : '')),
+                       join("\n", grep { $_ ne 'nginx' } @found),
                        "B$n docs/security.md says what was found");
     }
 }
