@@ -170,7 +170,7 @@ aiq_ctl_lint_open(aiq_ctl_lint_t *lint, aiq_ctl_dir_t *place,
 }
 
 
-/* "infra" of http://infra/mcp, "unix:/run/x.sock" of http://unix:/run/x.sock:/ */
+/* "infra" of http://infra/mcp, "unix:/x.sock" of http://unix:/x.sock:/ */
 
 static aiq_str_t
 aiq_ctl_lint_host(const aiq_ctl_dir_t *pass)
