@@ -196,16 +196,32 @@ typedef struct {
                                          broke */
     aiq_hash_t          root;         /* RFC 6962 over all leaves */
     aiq_hash_t          tail;         /* leaf of the last record */
+    uint64_t            checkpoints;  /* that agree with the log */
+    uint64_t            covered;      /* records that the last one covers */
     char                text[AIQ_ERR_TEXT];   /* what is wrong, and where */
 } aiq_audit_report_t;
 
+/* what is known of the log from elsewhere: its key, checkpoints that were
+   kept */
+
+#define AIQ_AUDIT_KEPT  16
+
+typedef struct {
+    aiq_str_t           vkey;         /* or empty */
+    const aiq_str_t    *notes;
+    unsigned            n;            /* AIQ_AUDIT_KEPT at most */
+} aiq_audit_kept_t;
+
 /*
- * Reads the whole log.  Memory is constant but for open intents (about 100
- * bytes each).  Always fills report.
+ * Reads the whole log, and compares it with every checkpoint in it.  Memory
+ * is constant but for open intents (about 100 bytes each).  Always fills
+ * report.  kept may be NULL.
  */
 
 void aiq_audit_verify(const char *dir, aiq_crypto_t *c,
     aiq_audit_report_t *report);
+void aiq_audit_verify_kept(const char *dir, const aiq_audit_kept_t *kept,
+    aiq_crypto_t *c, aiq_audit_report_t *report);
 
 
 #endif /* _AIQ_AUDIT_H_INCLUDED_ */

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "audit.h"
+#include "note.h"
 
 
 #define AIQ_AUDIT_FORMAT    "AIQL/1"
@@ -105,6 +106,23 @@ aiq_rc_t aiq_audit_vkey(aiq_out_t *out, aiq_str_t origin,
 
 
 /*
+ * The keys in log.json that sign checkpoints.  Their names point to origin:
+ * not to be copied.
+ */
+
+#define AIQ_AUDIT_KEYS  8
+
+typedef struct {
+    unsigned              n;
+    aiq_vkey_t            key[AIQ_AUDIT_KEYS];
+    unsigned char         origin[AIQ_NAME_MAX];
+} aiq_audit_keys_t;
+
+aiq_rc_t aiq_audit_keys(int dir, aiq_audit_keys_t *k, aiq_crypto_t *c,
+    aiq_err_t *err);
+
+
+/*
  * Lines of all segments from the front.  What is read is fixed when it is
  * opened, while nobody writes: later records are not seen.
  */
@@ -144,6 +162,94 @@ aiq_rc_t aiq_audit_reader_segment(aiq_audit_reader_t *r, size_t i,
 
 aiq_rc_t aiq_audit_reader_line(aiq_audit_reader_t *r, aiq_str_t *line,
     aiq_err_t *err);
+
+
+/*
+ * Notes of the file "checkpoints" one by one, as far as it went when it was
+ * opened.  A log without that file has none.
+ */
+
+#define AIQ_AUDIT_NOTES     "checkpoints"
+#define AIQ_AUDIT_LATEST    "checkpoint"
+
+typedef struct {
+    int                   fd;         /* or -1 */
+    uint64_t              size;
+    uint64_t              off;        /* of the next note */
+    unsigned char        *buf;
+    size_t                have;       /* bytes from off in buf + pos */
+    size_t                pos;
+} aiq_audit_notes_t;
+
+aiq_rc_t aiq_audit_notes_open(aiq_audit_notes_t *n, int dir, aiq_err_t *err);
+void aiq_audit_notes_close(aiq_audit_notes_t *n);
+
+/* begins with the first note behind off */
+
+aiq_rc_t aiq_audit_notes_seek(aiq_audit_notes_t *n, uint64_t off,
+    aiq_err_t *err);
+
+/*
+ * The next note, valid until the next call.  AIQ_DECLINED at the end: what
+ * lies between off and size is torn.  AIQ_D_JSON_TOO_LARGE if it is longer
+ * than it may be.
+ */
+
+aiq_rc_t aiq_audit_notes_next(aiq_audit_notes_t *n, aiq_str_t *note,
+    aiq_err_t *err);
+
+/* appends to "checkpoints" behind end, where the last whole note ends */
+
+aiq_rc_t aiq_audit_notes_add(int dir, aiq_str_t note, uint64_t end,
+    aiq_err_t *err);
+
+/* puts it in place of "checkpoint" */
+
+aiq_rc_t aiq_audit_notes_publish(int dir, aiq_str_t note, aiq_err_t *err);
+
+/* what is there; AIQ_DECLINED if nothing is.  Room for AIQ_NOTE_MAX */
+
+aiq_rc_t aiq_audit_notes_latest(int dir, unsigned char *buf,
+    aiq_str_t *note, aiq_err_t *err);
+
+
+/*
+ * Checkpoints beside a tree that grows: those in the log, the newest one, and
+ * those that were kept elsewhere.  Each function says what is wrong in report.
+ */
+
+typedef struct {
+    uint64_t              size;
+    aiq_hash_t            root;
+} aiq_audit_point_t;
+
+typedef struct {
+    uint64_t              due;        /* size of the next one to compare */
+    aiq_audit_keys_t      keys;
+    aiq_audit_notes_t     notes;
+    aiq_audit_point_t     next;       /* of notes */
+    aiq_audit_point_t     other[AIQ_AUDIT_KEPT + 1];
+    unsigned              n;          /* of other, those that are left */
+    unsigned              more:1;     /* there is a next one */
+    unsigned char        *buf;
+} aiq_audit_compare_t;
+
+#define AIQ_AUDIT_NEVER   UINT64_MAX
+
+aiq_audit_code_e aiq_audit_compare_open(aiq_audit_compare_t *m,
+    const char *dir, const aiq_audit_kept_t *kept, aiq_crypto_t *c,
+    aiq_audit_report_t *report);
+void aiq_audit_compare_close(aiq_audit_compare_t *m);
+
+/* when the tree has grown to due */
+
+aiq_audit_code_e aiq_audit_compare(aiq_audit_compare_t *m,
+    const aiq_frontier_t *tree, aiq_crypto_t *c, aiq_audit_report_t *report);
+
+/* when it does not grow any more */
+
+aiq_audit_code_e aiq_audit_compare_end(const aiq_audit_compare_t *m,
+    const aiq_frontier_t *tree, aiq_audit_report_t *report);
 
 
 /* numbers and what belongs to them; grows */

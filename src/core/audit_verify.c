@@ -41,6 +41,7 @@ typedef struct {
     aiq_crypto_t        *crypto;
     aiq_audit_map_t      open;
     aiq_frontier_t       tree;
+    aiq_audit_compare_t  compare;
     aiq_hash_t           leaf;        /* of the last record */
     uint64_t             seq;         /* of the last record */
     int64_t              ts_us;
@@ -97,6 +98,14 @@ static aiq_audit_code_e aiq_audit_verify_io(aiq_audit_verify_t *v,
 void
 aiq_audit_verify(const char *dir, aiq_crypto_t *c, aiq_audit_report_t *report)
 {
+    aiq_audit_verify_kept(dir, NULL, c, report);
+}
+
+
+void
+aiq_audit_verify_kept(const char *dir, const aiq_audit_kept_t *kept,
+    aiq_crypto_t *c, aiq_audit_report_t *report)
+{
     aiq_rc_t            rc;
     aiq_err_t           err;
     aiq_audit_verify_t  v;
@@ -110,6 +119,15 @@ aiq_audit_verify(const char *dir, aiq_crypto_t *c, aiq_audit_report_t *report)
     aiq_frontier_init(&v.tree);
 
     err.text[0] = '\0';
+
+    /* first: a checkpoint that is made meanwhile covers what is not read */
+
+    report->code = aiq_audit_compare_open(&v.compare, dir, kept, c, report);
+
+    if (report->code != AIQ_AUDIT_OK) {
+        aiq_audit_compare_close(&v.compare);
+        return;
+    }
 
     rc = aiq_audit_reader_open(&v.reader, dir, &err);
 
@@ -148,6 +166,7 @@ aiq_audit_verify(const char *dir, aiq_crypto_t *c, aiq_audit_report_t *report)
     }
 
     aiq_audit_map_free(&v.open);
+    aiq_audit_compare_close(&v.compare);
     aiq_audit_reader_close(&v.reader);
     free(v.tape);
 }
@@ -159,12 +178,27 @@ aiq_audit_verify_log(aiq_audit_verify_t *v)
     size_t             i;
     aiq_audit_code_e   code;
 
-    for (i = 0; i < v->reader.n; i++) {
+    code = AIQ_AUDIT_OK;
 
+    if (v->compare.due == 0) {
+        code = aiq_audit_compare(&v->compare, &v->tree, v->crypto, v->report);
+    }
+
+    for (i = 0; code == AIQ_AUDIT_OK && i < v->reader.n; i++) {
         code = aiq_audit_verify_segment(v, i);
-        if (code != AIQ_AUDIT_OK) {
-            return code;
-        }
+    }
+
+    if (code != AIQ_AUDIT_OK) {
+        return code;
+    }
+
+    /* before what is torn: a crash leaves that, but takes nothing signed */
+
+    code = aiq_audit_compare_end(&v->compare, &v->tree, v->report);
+
+    if (code != AIQ_AUDIT_OK) {
+        v->report->seq = v->seq;
+        return code;
     }
 
     if (v->torn_len) {
@@ -322,12 +356,19 @@ aiq_audit_verify_line(aiq_audit_verify_t *v, aiq_str_t line)
 
     code = aiq_audit_verify_record(v);
 
-    if (code == AIQ_AUDIT_OK) {
-        v->seq = v->front.seq;
-        v->report->records++;
+    if (code != AIQ_AUDIT_OK) {
+        return code;
     }
 
-    return code;
+    v->seq = v->front.seq;
+    v->report->records++;
+
+    if (v->tree.size == v->compare.due) {
+        v->report->seq = v->seq;
+        return aiq_audit_compare(&v->compare, &v->tree, v->crypto, v->report);
+    }
+
+    return AIQ_AUDIT_OK;
 }
 
 

@@ -2,17 +2,24 @@
 /*
  * Copyright (C) ngx_armoriq authors
  *
- * armoriqctl audit: the verdict on a log.  What it says is in tail.c.
+ * armoriqctl audit: the verdict on a log.  What it says is in tail.c, what it
+ * can prove in audit_prove.c.
  */
 
 
 #include <string.h>
+#include <time.h>
 
 #include "audit.h"
 #include "ctl.h"
+#include "note.h"
 
 
 static int aiq_ctl_audit_verify(aiq_ctl_t *ctl);
+static int aiq_ctl_audit_kept(aiq_ctl_t *ctl, aiq_audit_kept_t *kept,
+    aiq_str_t *note);
+static int aiq_ctl_audit_report(aiq_ctl_t *ctl, const aiq_audit_report_t *r,
+    double seconds);
 static const char *aiq_ctl_audit_code(aiq_audit_code_e code);
 
 
@@ -25,13 +32,63 @@ static const aiq_ctl_opt_t  aiq_ctl_audit_tail_opts[] = {
 };
 
 
+static const aiq_ctl_opt_t  aiq_ctl_audit_verify_opts[] = {
+
+    { "checkpoint", "FILE", "a checkpoint of this log that was kept"
+      " elsewhere", 0, 0 },
+    { "vkey", "KEY", "its verification key, as it was kept elsewhere", 0, 0 },
+
+    { NULL, NULL, NULL, 0, 0 }
+};
+
+
+static const aiq_ctl_opt_t  aiq_ctl_audit_checkpoint_opts[] = {
+
+    { "rebuild", NULL, "all tiles anew, from the records", 0, 0 },
+
+    { NULL, NULL, NULL, 0, 0 }
+};
+
+
+static const aiq_ctl_opt_t  aiq_ctl_audit_prove_opts[] = {
+
+    { "seq", "N", "number of the record", 1, 0 },
+    { "size", "N", "under the checkpoint over N records, default the newest",
+      0, 0 },
+
+    { NULL, NULL, NULL, 0, 0 }
+};
+
+
+static const aiq_ctl_opt_t  aiq_ctl_audit_consistency_opts[] = {
+
+    { "from", "N", "the first N records", 1, 0 },
+    { "to", "N", "the checkpoint over N records, default the newest", 0, 0 },
+
+    { NULL, NULL, NULL, 0, 0 }
+};
+
+
+static const aiq_ctl_opt_t  aiq_ctl_audit_check_opts[] = {
+
+    { "vkey", "KEY", "verification key of the log", 1, 0 },
+    { "leaf", "HEX", "hash of the record, X-ArmorIQ-Leaf", 0, 0 },
+    { "record", "FILE", "or the record itself, one line", 0, 0 },
+
+    { NULL, NULL, NULL, 0, 0 }
+};
+
+
 const aiq_ctl_cmd_t  aiq_ctl_audit_cmds[] = {
 
-    { "verify", "DIR", 1, 1, NULL, aiq_ctl_audit_verify,
+    { "verify", "DIR", 1, 1, aiq_ctl_audit_verify_opts, aiq_ctl_audit_verify,
       "read the whole log and check it",
       "Checks the hash chain, the numbering, the pairing of intents and"
-      " outcomes, and what the log says of itself. May run beside nginx.",
-      "    armoriqctl audit verify /var/lib/armoriq/audit\n",
+      " outcomes, every checkpoint, and what the log says of itself. With a"
+      " checkpoint that was kept elsewhere it finds that records were cut off"
+      " or the log written anew since. May run beside nginx.",
+      "    armoriqctl audit verify /var/lib/armoriq/audit\n"
+      "    armoriqctl audit verify DIR --checkpoint /mnt/safe/checkpoint\n",
       "    0  the log is whole\n"
       "    2  the command line is wrong\n"
       "   10  whole, but the outcome of some calls is unknown\n"
@@ -49,6 +106,37 @@ const aiq_ctl_cmd_t  aiq_ctl_audit_cmds[] = {
       "One line a record; with --json the records as they are stored. Nothing"
       " is verified.",
       "    armoriqctl audit tail /var/lib/armoriq/audit -n 20 --follow\n",
+      NULL },
+
+    { "checkpoint", "DIR", 1, 1, aiq_ctl_audit_checkpoint_opts,
+      aiq_ctl_audit_checkpoint,
+      "sign what is in the log now",
+      "Makes a checkpoint with the key in the store, as nginx does by itself,"
+      " and prints the newest one, a C2SP signed note. Nothing is signed that"
+      " contradicts the last checkpoint.",
+      "    armoriqctl audit checkpoint /var/lib/armoriq/audit\n",
+      NULL },
+
+    { "prove", "DIR", 1, 1, aiq_ctl_audit_prove_opts, aiq_ctl_audit_prove,
+      "prove that a record is in the log",
+      "Prints a C2SP tlog-proof: whoever has the record and the verification"
+      " key of the log can check it without the log.",
+      "    armoriqctl audit prove DIR --seq 17 > 17.tlog-proof\n",
+      NULL },
+
+    { "consistency", "DIR", 1, 1, aiq_ctl_audit_consistency_opts,
+      aiq_ctl_audit_consistency,
+      "prove that the log has only grown",
+      "Prints that the first N records are the beginning of those that a"
+      " checkpoint covers, as a C2SP witness wants it: \"old N\", the hashes,"
+      " the checkpoint. With --json both roots, too.",
+      "    armoriqctl audit consistency /var/lib/armoriq/audit --from 17\n",
+      NULL },
+
+    { "check", "PROOF", 1, 1, aiq_ctl_audit_check_opts, aiq_ctl_audit_check,
+      "check a proof that somebody has given you",
+      "Needs no log. The record is the line with or without its line end.",
+      "    armoriqctl audit check 17.tlog-proof --vkey KEY --leaf HEX\n",
       NULL },
 
     { NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL }
@@ -96,9 +184,17 @@ aiq_ctl_audit_code(aiq_audit_code_e code)
 static int
 aiq_ctl_audit_verify(aiq_ctl_t *ctl)
 {
-    json_t              *o;
-    const char          *root, *tail;
+    int                  code;
+    aiq_str_t            note;
+    struct timespec      a, b;
+    aiq_audit_kept_t     kept;
     aiq_audit_report_t   r;
+
+    code = aiq_ctl_audit_kept(ctl, &kept, &note);
+
+    if (code != AIQ_CTL_OK) {
+        return (code == AIQ_CTL_USAGE) ? code : AIQ_AUDIT_IO;
+    }
 
     memset(&r, 0, sizeof(aiq_audit_report_t));
 
@@ -106,56 +202,122 @@ aiq_ctl_audit_verify(aiq_ctl_t *ctl)
 
     r.code = AIQ_AUDIT_IO;
 
-    aiq_audit_verify(ctl->arg[0], ctl->crypto, &r);
+    (void) clock_gettime(CLOCK_MONOTONIC, &a);
 
-    root = aiq_ctl_hex(ctl, r.root, AIQ_HASH_LEN);
-    tail = aiq_ctl_hex(ctl, r.tail, AIQ_HASH_LEN);
+    aiq_audit_verify_kept(ctl->arg[0], &kept, ctl->crypto, &r);
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &b);
+
+    return aiq_ctl_audit_report(ctl, &r, (double) (b.tv_sec - a.tv_sec)
+                                + (double) (b.tv_nsec - a.tv_nsec) / 1e9);
+}
+
+
+static int
+aiq_ctl_audit_kept(aiq_ctl_t *ctl, aiq_audit_kept_t *kept, aiq_str_t *note)
+{
+    int          code;
+    aiq_rc_t     rc;
+    const char  *s;
+    aiq_vkey_t   vkey;
+
+    memset(kept, 0, sizeof(aiq_audit_kept_t));
+
+    s = aiq_ctl_opt(ctl, "vkey");
+
+    if (s) {
+        kept->vkey = aiq_cstr(s);
+
+        rc = aiq_vkey_parse(&vkey, kept->vkey, ctl->crypto, &ctl->err);
+
+        if (rc != AIQ_OK) {
+            return aiq_ctl_usage(ctl, "--vkey: %s", ctl->err.text);
+        }
+    }
+
+    s = aiq_ctl_opt(ctl, "checkpoint");
+
+    if (s) {
+        code = aiq_ctl_read(ctl, s, AIQ_NOTE_MAX, 0, note);
+
+        if (code != AIQ_CTL_OK) {
+            return code;
+        }
+
+        kept->notes = note;
+        kept->n = 1;
+    }
+
+    return AIQ_CTL_OK;
+}
+
+
+static int
+aiq_ctl_audit_report(aiq_ctl_t *ctl, const aiq_audit_report_t *r,
+    double seconds)
+{
+    json_t      *o;
+    const char  *root, *tail;
+
+    root = aiq_ctl_hex(ctl, r->root, AIQ_HASH_LEN);
+    tail = aiq_ctl_hex(ctl, r->tail, AIQ_HASH_LEN);
 
     if (!ctl->json) {
         printf("%s: %s%s%s\n"
                "records   %llu in %llu segment%s\n"
                "intents   %llu, %llu of them denied\n"
                "outcomes  %llu, unknown %llu\n"
+               "signed    %llu, by %llu checkpoint%s\n"
                "warnings  %llu\n"
                "last seq  %llu\n"
                "root      %s\n"
                "tail      %s\n",
                aiq_ctl_esc(ctl, aiq_cstr(ctl->arg[0])),
-               aiq_ctl_audit_code(r.code), r.text[0] ? ", " : "",
-               aiq_ctl_esc(ctl, aiq_cstr(r.text)),
-               (unsigned long long) r.records,
-               (unsigned long long) r.segments, r.segments == 1 ? "" : "s",
-               (unsigned long long) r.intents,
-               (unsigned long long) r.denials,
-               (unsigned long long) r.outcomes,
-               (unsigned long long) r.unknown,
-               (unsigned long long) r.warnings, (unsigned long long) r.seq,
-               root, tail);
+               aiq_ctl_audit_code(r->code), r->text[0] ? ", " : "",
+               aiq_ctl_esc(ctl, aiq_cstr(r->text)),
+               (unsigned long long) r->records,
+               (unsigned long long) r->segments, r->segments == 1 ? "" : "s",
+               (unsigned long long) r->intents,
+               (unsigned long long) r->denials,
+               (unsigned long long) r->outcomes,
+               (unsigned long long) r->unknown,
+               (unsigned long long) r->covered,
+               (unsigned long long) r->checkpoints,
+               r->checkpoints == 1 ? "" : "s",
+               (unsigned long long) r->warnings,
+               (unsigned long long) r->seq, root, tail);
 
-        return (int) r.code;
+        return (int) r->code;
     }
 
     o = json_object();
 
-    aiq_ctl_jset(ctl, o, "ok", json_boolean(r.code == AIQ_AUDIT_OK
-                                            || r.code == AIQ_AUDIT_UNKNOWN));
-    aiq_ctl_jset(ctl, o, "code", json_integer((json_int_t) r.code));
-    aiq_ctl_jset(ctl, o, "reason", json_string(aiq_ctl_audit_code(r.code)));
-    aiq_ctl_jset(ctl, o, "message", aiq_ctl_jstr(aiq_cstr(r.text)));
-    aiq_ctl_jset(ctl, o, "records", json_integer((json_int_t) r.records));
-    aiq_ctl_jset(ctl, o, "segments", json_integer((json_int_t) r.segments));
-    aiq_ctl_jset(ctl, o, "intents", json_integer((json_int_t) r.intents));
-    aiq_ctl_jset(ctl, o, "denials", json_integer((json_int_t) r.denials));
-    aiq_ctl_jset(ctl, o, "outcomes", json_integer((json_int_t) r.outcomes));
-    aiq_ctl_jset(ctl, o, "unknown", json_integer((json_int_t) r.unknown));
-    aiq_ctl_jset(ctl, o, "warnings", json_integer((json_int_t) r.warnings));
-    aiq_ctl_jset(ctl, o, "seq", json_integer((json_int_t) r.seq));
+    aiq_ctl_jset(ctl, o, "ok", json_boolean(r->code == AIQ_AUDIT_OK
+                                            || r->code == AIQ_AUDIT_UNKNOWN));
+    aiq_ctl_jset(ctl, o, "code", json_integer((json_int_t) r->code));
+    aiq_ctl_jset(ctl, o, "reason", json_string(aiq_ctl_audit_code(r->code)));
+    aiq_ctl_jset(ctl, o, "message", aiq_ctl_jstr(aiq_cstr(r->text)));
+    aiq_ctl_jset(ctl, o, "records", json_integer((json_int_t) r->records));
+    aiq_ctl_jset(ctl, o, "segments", json_integer((json_int_t) r->segments));
+    aiq_ctl_jset(ctl, o, "intents", json_integer((json_int_t) r->intents));
+    aiq_ctl_jset(ctl, o, "denials", json_integer((json_int_t) r->denials));
+    aiq_ctl_jset(ctl, o, "outcomes", json_integer((json_int_t) r->outcomes));
+    aiq_ctl_jset(ctl, o, "unknown", json_integer((json_int_t) r->unknown));
+    aiq_ctl_jset(ctl, o, "warnings", json_integer((json_int_t) r->warnings));
+    aiq_ctl_jset(ctl, o, "checkpoints",
+                 json_integer((json_int_t) r->checkpoints));
+    aiq_ctl_jset(ctl, o, "covered", json_integer((json_int_t) r->covered));
+    aiq_ctl_jset(ctl, o, "seq", json_integer((json_int_t) r->seq));
     aiq_ctl_jset(ctl, o, "root", json_string(root));
     aiq_ctl_jset(ctl, o, "tail", json_string(tail));
+    aiq_ctl_jset(ctl, o, "seconds", json_real(seconds));
+    aiq_ctl_jset(ctl, o, "rate",
+                 json_integer(seconds > 0 ? (json_int_t)
+                              ((double) r->records / seconds) : 0));
 
-    if (aiq_ctl_jprint(ctl, o) != AIQ_CTL_OK && r.code == AIQ_AUDIT_OK) {
+    if (aiq_ctl_jprint(ctl, o) != AIQ_CTL_OK && r->code == AIQ_AUDIT_OK) {
         return AIQ_AUDIT_IO;
     }
 
-    return (int) r.code;
+    return (int) r->code;
 }

@@ -1,0 +1,887 @@
+
+/*
+ * Copyright (C) ngx_armoriq authors
+ *
+ * Making checkpoints.  What was signed last is read from the log directory
+ * each time, under a lock, as the tail of the log is: any process may have
+ * made it.  From there the tree goes on with the records behind it, each of
+ * which must be chained to the one before.
+ */
+
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/file.h>
+
+#include "audit_checkpoint.h"
+#include "audit_file.h"
+
+
+#define AIQ_AUDIT_NOTES_LOCK  "checkpoints.lock"
+#define AIQ_AUDIT_NOTES_TAIL  65536       /* where the last notes are */
+#define AIQ_AUDIT_NOTES_LOOK  4096        /* notes in there, at most */
+#define AIQ_AUDIT_SEEK        (2 * AIQ_AUDIT_LINE_MAX)
+
+
+struct aiq_audit_signer_s {
+    char                 *path;
+    int                   dir;
+    int                   lock;
+    unsigned              key;            /* in keys */
+    aiq_crypto_t         *crypto;
+    aiq_audit_keys_t      keys;
+    unsigned char         seed[AIQ_KEY_LEN];
+
+    uint64_t              size;           /* the largest that we know of */
+    aiq_hash_t            root;
+
+    /* the tree: edge.size records, the last one with this leaf, up to here */
+
+    unsigned              known:1;
+    aiq_tlog_edge_t       edge;
+    aiq_hash_t            leaf;
+    uint64_t              first;          /* names the segment; 0: not known */
+    uint64_t              off;
+
+    /* of one run */
+
+    aiq_audit_reader_t    reader;
+    unsigned char         note[AIQ_CHECKPOINT_MAX];
+};
+
+
+/* what "checkpoints" ends with */
+
+typedef struct {
+    uint64_t              end;            /* of the last whole note */
+    uint64_t              size;           /* that it says; 0: none */
+    aiq_hash_t            root;
+    unsigned              n;
+    uint64_t             *at;             /* offsets of the last ones */
+    unsigned char         text[AIQ_NOTE_MAX];
+    aiq_str_t             note;
+} aiq_audit_last_t;
+
+
+static aiq_rc_t aiq_audit_signer_key(aiq_audit_signer_t *s, aiq_err_t *err);
+static aiq_rc_t aiq_audit_signer_lock(aiq_audit_signer_t *s, unsigned flags,
+    aiq_err_t *err);
+static aiq_rc_t aiq_audit_signer_run(aiq_audit_signer_t *s, unsigned flags,
+    aiq_audit_last_t *last, aiq_audit_signed_t *result, aiq_err_t *err);
+static aiq_rc_t aiq_audit_signer_last(aiq_audit_signer_t *s,
+    aiq_audit_last_t *last, aiq_err_t *err);
+static aiq_rc_t aiq_audit_signer_note(aiq_audit_signer_t *s, aiq_str_t note,
+    aiq_checkpoint_t *cp, aiq_err_t *err);
+static aiq_rc_t aiq_audit_signer_start(aiq_audit_signer_t *s,
+    unsigned flags, const aiq_audit_last_t *last, aiq_err_t *err);
+static aiq_rc_t aiq_audit_signer_older(aiq_audit_signer_t *s,
+    const aiq_audit_last_t *last, aiq_err_t *err);
+static aiq_rc_t aiq_audit_signer_load(aiq_audit_signer_t *s, uint64_t size,
+    const aiq_hash_t root, aiq_err_t *err);
+static aiq_rc_t aiq_audit_signer_place(aiq_audit_signer_t *s,
+    aiq_err_t *err);
+static aiq_rc_t aiq_audit_signer_seek(aiq_audit_signer_t *s, uint64_t seq,
+    uint64_t *off, aiq_err_t *err);
+static aiq_rc_t aiq_audit_signer_read(aiq_audit_signer_t *s,
+    const aiq_audit_last_t *last, aiq_err_t *err);
+static aiq_rc_t aiq_audit_signer_line(aiq_audit_signer_t *s, aiq_str_t line,
+    const aiq_audit_last_t *last, aiq_err_t *err);
+static aiq_rc_t aiq_audit_signer_same(aiq_audit_signer_t *s,
+    const aiq_audit_last_t *last, aiq_err_t *err);
+static aiq_rc_t aiq_audit_signer_publish(aiq_audit_signer_t *s,
+    const aiq_audit_last_t *last, aiq_err_t *err);
+static aiq_rc_t aiq_audit_signer_repeat(aiq_audit_signer_t *s,
+    const aiq_audit_last_t *last, aiq_err_t *err);
+
+
+aiq_rc_t
+aiq_audit_signer_open(aiq_audit_signer_t **ps, const char *dir,
+    const unsigned char seed[AIQ_KEY_LEN], aiq_err_t *err)
+{
+    aiq_rc_t             rc;
+    aiq_audit_signer_t  *s;
+
+    *ps = NULL;
+
+    s = calloc(1, sizeof(aiq_audit_signer_t));
+    if (s == NULL) {
+        return aiq_fail(err, AIQ_E_NO_MEMORY, "no memory");
+    }
+
+    s->dir = -1;
+    s->lock = -1;
+    s->path = strdup(dir);
+    s->crypto = aiq_crypto_new();
+
+    memcpy(s->seed, seed, AIQ_KEY_LEN);
+
+    if (s->path == NULL || s->crypto == NULL) {
+        rc = aiq_fail(err, AIQ_E_NO_MEMORY, "no memory");
+
+    } else {
+        rc = aiq_audit_dir(dir, &s->dir, err);
+    }
+
+    if (rc == AIQ_OK) {
+        rc = aiq_audit_keys(s->dir, &s->keys, s->crypto, err);
+    }
+
+    if (rc == AIQ_OK) {
+        rc = aiq_audit_signer_key(s, err);
+    }
+
+    if (rc != AIQ_OK) {
+        aiq_audit_signer_close(s);
+        return (rc == AIQ_DECLINED) ? AIQ_E_AUDIT_UNAVAILABLE : rc;
+    }
+
+    *ps = s;
+
+    return AIQ_OK;
+}
+
+
+void
+aiq_audit_signer_close(aiq_audit_signer_t *s)
+{
+    if (s == NULL) {
+        return;
+    }
+
+    aiq_wipe(s->seed, sizeof(s->seed));
+
+    if (s->lock != -1) {
+        (void) close(s->lock);
+    }
+
+    if (s->dir != -1) {
+        (void) close(s->dir);
+    }
+
+    aiq_crypto_free(s->crypto);
+    free(s->path);
+    free(s);
+}
+
+
+static aiq_rc_t
+aiq_audit_signer_key(aiq_audit_signer_t *s, aiq_err_t *err)
+{
+    unsigned char  pub[AIQ_KEY_LEN];
+
+    if (aiq_ed25519_public(s->crypto, s->seed, pub) != AIQ_OK) {
+        return aiq_fail(err, AIQ_E_CRYPTO_FAILED, "Ed25519 failed");
+    }
+
+    for (s->key = 0; s->key < s->keys.n; s->key++) {
+
+        if (memcmp(s->keys.key[s->key].key, pub, AIQ_KEY_LEN) == 0) {
+            return AIQ_OK;
+        }
+    }
+
+    return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
+                    "the seed is not that of a key in log.json");
+}
+
+
+aiq_rc_t
+aiq_audit_checkpoint(aiq_audit_signer_t *s, unsigned flags,
+    aiq_audit_signed_t *result, aiq_err_t *err)
+{
+    aiq_rc_t           rc;
+    aiq_audit_last_t  *last;
+
+    memset(result, 0, sizeof(aiq_audit_signed_t));
+
+    last = calloc(1, sizeof(aiq_audit_last_t));
+    if (last == NULL) {
+        return aiq_fail(err, AIQ_E_NO_MEMORY, "no memory");
+    }
+
+    rc = aiq_audit_signer_lock(s, flags, err);
+
+    if (rc == AIQ_OK) {
+        rc = aiq_audit_signer_run(s, flags, last, result, err);
+
+        /* a tree that stopped half-way is read again */
+
+        if (rc != AIQ_OK) {
+            s->known = 0;
+        }
+
+        (void) flock(s->lock, LOCK_UN);
+    }
+
+    free(last->at);
+    free(last);
+
+    return rc;
+}
+
+
+static aiq_rc_t
+aiq_audit_signer_lock(aiq_audit_signer_t *s, unsigned flags, aiq_err_t *err)
+{
+    if (s->lock == -1) {
+
+        s->lock = openat(s->dir, AIQ_AUDIT_NOTES_LOCK,
+                         O_RDWR|O_CREAT|O_NOFOLLOW|O_CLOEXEC, 0600);
+
+        if (s->lock == -1 || aiq_audit_own(s->dir, s->lock) != 0) {
+            return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
+                            "audit file " AIQ_AUDIT_NOTES_LOCK
+                            " cannot be opened: %m");
+        }
+    }
+
+    while (flock(s->lock, LOCK_EX|(flags & AIQ_AUDIT_NOWAIT ? LOCK_NB : 0))
+           != 0)
+    {
+        if (errno == EWOULDBLOCK) {
+            return AIQ_DECLINED;
+        }
+
+        if (errno != EINTR) {
+            return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
+                            "audit file " AIQ_AUDIT_NOTES_LOCK
+                            " cannot be locked: %m");
+        }
+    }
+
+    return AIQ_OK;
+}
+
+
+static aiq_rc_t
+aiq_audit_signer_run(aiq_audit_signer_t *s, unsigned flags,
+    aiq_audit_last_t *last, aiq_audit_signed_t *result, aiq_err_t *err)
+{
+    aiq_rc_t  rc;
+
+    rc = aiq_audit_signer_last(s, last, err);
+    if (rc != AIQ_OK) {
+        return rc;
+    }
+
+    rc = aiq_audit_reader_open(&s->reader, s->path, err);
+
+    if (rc == AIQ_OK) {
+        rc = aiq_audit_signer_start(s, flags, last, err);
+    }
+
+    if (rc == AIQ_OK) {
+        rc = aiq_audit_signer_read(s, last, err);
+    }
+
+    aiq_audit_reader_close(&s->reader);
+
+    if (rc != AIQ_OK) {
+        return rc;
+    }
+
+    if (s->edge.size < last->size) {
+        return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
+                        "the log ends with record %llu, but the last "
+                        "checkpoint covers %llu: records were cut off",
+                        (unsigned long long) s->edge.size,
+                        (unsigned long long) last->size);
+    }
+
+    rc = (s->edge.size == last->size)
+         ? aiq_audit_signer_repeat(s, last, err)
+         : aiq_audit_signer_publish(s, last, err);
+
+    result->size = s->edge.size;
+    result->added = s->edge.size - last->size;
+
+    return rc;
+}
+
+
+/* the last note, and where those before it begin */
+
+static aiq_rc_t
+aiq_audit_signer_last(aiq_audit_signer_t *s, aiq_audit_last_t *last,
+    aiq_err_t *err)
+{
+    uint64_t           at;
+    aiq_rc_t           rc;
+    aiq_str_t          note;
+    aiq_checkpoint_t   cp;
+    aiq_audit_notes_t  notes;
+
+    last->at = malloc(AIQ_AUDIT_NOTES_LOOK * sizeof(uint64_t));
+    if (last->at == NULL) {
+        return aiq_fail(err, AIQ_E_NO_MEMORY, "no memory");
+    }
+
+    rc = aiq_audit_notes_open(&notes, s->dir, err);
+
+    if (rc == AIQ_OK) {
+        rc = aiq_audit_notes_seek(&notes, notes.size > AIQ_AUDIT_NOTES_TAIL
+                                          ? notes.size - AIQ_AUDIT_NOTES_TAIL
+                                          : 0, err);
+    }
+
+    while (rc == AIQ_OK) {
+        at = notes.off;
+
+        rc = aiq_audit_notes_next(&notes, &note, err);
+
+        if (rc == AIQ_OK && (note.len > sizeof(last->text)
+                             || last->n == AIQ_AUDIT_NOTES_LOOK))
+        {
+            rc = AIQ_D_JSON_TOO_LARGE;
+        }
+
+        if (rc == AIQ_OK) {
+            last->at[last->n++] = at;
+            last->note.data = last->text;
+            last->note.len = note.len;
+            memcpy(last->text, note.data, note.len);
+            last->end = notes.off;
+        }
+    }
+
+    /* more than that without one whole note is not torn */
+
+    if (rc == AIQ_DECLINED && last->n == 0
+        && notes.size > AIQ_AUDIT_NOTES_TAIL)
+    {
+        rc = AIQ_D_JSON_TOO_LARGE;
+    }
+
+    aiq_audit_notes_close(&notes);
+
+    if (rc == AIQ_D_JSON_TOO_LARGE) {
+        return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
+                        "the end of audit file " AIQ_AUDIT_NOTES " is not a "
+                        "note");
+    }
+
+    if (rc != AIQ_DECLINED) {
+        return rc;
+    }
+
+    if (last->n) {
+        rc = aiq_audit_signer_note(s, last->note, &cp, err);
+        if (rc != AIQ_OK) {
+            return rc;
+        }
+
+        last->size = cp.size;
+        memcpy(last->root, cp.root, AIQ_HASH_LEN);
+    }
+
+    if (last->size < s->size
+        || (last->size == s->size && s->size
+            && memcmp(last->root, s->root, AIQ_HASH_LEN) != 0))
+    {
+        return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
+                        "audit file " AIQ_AUDIT_NOTES " does not end with the "
+                        "last checkpoint that was made, over %llu records",
+                        (unsigned long long) s->size);
+    }
+
+    return AIQ_OK;
+}
+
+
+static aiq_rc_t
+aiq_audit_signer_note(aiq_audit_signer_t *s, aiq_str_t note,
+    aiq_checkpoint_t *cp, aiq_err_t *err)
+{
+    aiq_err_t  e;
+    aiq_rc_t   rc;
+
+    e.text[0] = '\0';
+
+    rc = aiq_checkpoint_open(cp, note, s->keys.key, s->keys.n, s->crypto, &e);
+
+    if (rc != AIQ_OK) {
+        return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
+                        "the last checkpoint: %.300s", e.text);
+    }
+
+    return AIQ_OK;
+}
+
+
+/*
+ * Where the tree goes on: where we left it, or where tiles have the root that
+ * was signed last or before, or at the first record.
+ */
+
+static aiq_rc_t
+aiq_audit_signer_start(aiq_audit_signer_t *s, unsigned flags,
+    const aiq_audit_last_t *last, aiq_err_t *err)
+{
+    aiq_rc_t  rc;
+
+    rc = AIQ_DECLINED;
+
+    if (flags & AIQ_AUDIT_REBUILD) {
+        s->known = 0;
+
+    } else if (s->known && s->edge.size == last->size) {
+        rc = AIQ_OK;
+
+    } else if (last->size) {
+        rc = aiq_audit_signer_load(s, last->size, last->root, err);
+
+        if (rc == AIQ_DECLINED) {
+            rc = aiq_audit_signer_older(s, last, err);
+        }
+    }
+
+    if (rc == AIQ_OK) {
+        rc = aiq_audit_signer_place(s, err);
+    }
+
+    /* the log may be shorter than that: then it is seen at its end */
+
+    if (rc != AIQ_DECLINED) {
+        return rc;
+    }
+
+    aiq_tlog_edge_init(&s->edge);
+
+    s->known = 1;
+    s->first = 0;
+    s->off = 0;
+
+    rc = aiq_audit_genesis(s->dir, s->crypto, s->leaf, err);
+
+    return (rc == AIQ_DECLINED) ? AIQ_E_AUDIT_UNAVAILABLE : rc;
+}
+
+
+/* a crash may have taken the newest tiles, but hardly those of an hour ago */
+
+static aiq_rc_t
+aiq_audit_signer_older(aiq_audit_signer_t *s, const aiq_audit_last_t *last,
+    aiq_err_t *err)
+{
+    unsigned           back;
+    aiq_rc_t           rc;
+    aiq_str_t          note;
+    aiq_checkpoint_t   cp;
+    aiq_audit_notes_t  notes;
+
+    rc = aiq_audit_notes_open(&notes, s->dir, err);
+
+    if (rc == AIQ_OK) {
+        rc = AIQ_DECLINED;
+    }
+
+    for (back = 1; rc == AIQ_DECLINED && back < last->n; back *= 2) {
+
+        /* notes are read again, but do not change */
+
+        notes.pos = 0;
+        notes.have = 0;
+        notes.off = last->at[last->n - 1 - back];
+
+        rc = aiq_audit_notes_next(&notes, &note, err);
+
+        if (rc == AIQ_OK) {
+            rc = aiq_audit_signer_note(s, note, &cp, err);
+        }
+
+        if (rc == AIQ_OK) {
+            rc = aiq_audit_signer_load(s, cp.size, cp.root, err);
+        }
+    }
+
+    aiq_audit_notes_close(&notes);
+
+    return rc;
+}
+
+
+static aiq_rc_t
+aiq_audit_signer_load(aiq_audit_signer_t *s, uint64_t size,
+    const aiq_hash_t root, aiq_err_t *err)
+{
+    aiq_rc_t    rc;
+    aiq_hash_t  hash;
+
+    s->known = 0;
+    s->first = 0;
+
+    if (size == 0) {
+        return AIQ_DECLINED;
+    }
+
+    rc = aiq_tlog_edge_load(&s->edge, s->dir, size, err);
+
+    if (rc == AIQ_OK) {
+        rc = aiq_tlog_edge_root(&s->edge, s->crypto, hash);
+    }
+
+    if (rc == AIQ_OK && memcmp(hash, root, AIQ_HASH_LEN) != 0) {
+        return AIQ_DECLINED;
+    }
+
+    s->known = (rc == AIQ_OK);
+
+    return rc;
+}
+
+
+/* finds the record that the tree ends with, unless we have just read it */
+
+static aiq_rc_t
+aiq_audit_signer_place(aiq_audit_signer_t *s, aiq_err_t *err)
+{
+    size_t              i;
+    uint64_t            off;
+    unsigned            w;
+    aiq_rc_t            rc;
+    aiq_str_t           line;
+    aiq_audit_front_t   f;
+
+    if (s->first || s->edge.size == 0) {
+        return AIQ_OK;
+    }
+
+    for (i = s->reader.n; i > 0 && s->reader.list[i - 1] > s->edge.size; i--) {
+        /* void */
+    }
+
+    if (i == 0) {
+        return AIQ_DECLINED;
+    }
+
+    off = 0;
+
+    rc = aiq_audit_reader_segment(&s->reader, i - 1, 0, err);
+
+    if (rc == AIQ_OK) {
+        rc = aiq_audit_signer_seek(s, s->edge.size, &off, err);
+    }
+
+    if (rc == AIQ_OK) {
+        rc = aiq_audit_reader_segment(&s->reader, i - 1, off, err);
+    }
+
+    while (rc == AIQ_OK) {
+        rc = aiq_audit_reader_line(&s->reader, &line, err);
+
+        if (rc == AIQ_OK && aiq_audit_front(&f, line) == AIQ_OK
+            && f.seq >= s->edge.size)
+        {
+            break;
+        }
+    }
+
+    if (rc == AIQ_D_JSON_TOO_LARGE || rc == AIQ_DECLINED
+        || (rc == AIQ_OK && f.seq != s->edge.size))
+    {
+        return AIQ_DECLINED;
+    }
+
+    if (rc == AIQ_OK && aiq_merkle_leaf(s->crypto, line, s->leaf) != AIQ_OK) {
+        rc = aiq_fail(err, AIQ_E_CRYPTO_FAILED, "SHA-256 failed");
+    }
+
+    if (rc != AIQ_OK) {
+        return rc;
+    }
+
+    /* if it is in the tile at hand, it must be this one */
+
+    w = aiq_tlog_width(s->edge.size, 0);
+
+    if (w && memcmp(s->edge.hash[0][w - 1], s->leaf, AIQ_HASH_LEN) != 0) {
+        return AIQ_DECLINED;
+    }
+
+    s->first = s->reader.first;
+    s->off = s->reader.off;
+
+    return AIQ_OK;
+}
+
+
+/* an offset not behind the line of the record, and not far before it */
+
+static aiq_rc_t
+aiq_audit_signer_seek(aiq_audit_signer_t *s, uint64_t seq, uint64_t *off,
+    aiq_err_t *err)
+{
+    size_t               n;
+    uint64_t             lo, hi, mid;
+    aiq_rc_t             rc;
+    aiq_str_t            line;
+    unsigned char       *buf, *lf;
+    aiq_audit_front_t    f;
+
+    buf = malloc(AIQ_AUDIT_SEEK);
+    if (buf == NULL) {
+        return aiq_fail(err, AIQ_E_NO_MEMORY, "no memory");
+    }
+
+    lo = 0;
+    hi = s->reader.size;
+    rc = AIQ_OK;
+
+    while (hi - lo > 2 * AIQ_AUDIT_SEEK) {
+
+        mid = lo + (hi - lo) / 2;
+        n = (s->reader.size - mid < AIQ_AUDIT_SEEK)
+            ? (size_t) (s->reader.size - mid) : AIQ_AUDIT_SEEK;
+
+        rc = aiq_audit_read_at(s->reader.fd, buf, n, mid, s->reader.name,
+                               err);
+        if (rc != AIQ_OK) {
+            break;
+        }
+
+        lf = memchr(buf, '\n', n);
+
+        if (lf != NULL) {
+            line.data = lf + 1;
+            line.len = n - (size_t) (lf + 1 - buf);
+        }
+
+        /* what is torn, or is no record, is behind what we look for */
+
+        if (lf == NULL || aiq_audit_front(&f, line) != AIQ_OK
+            || f.seq > seq)
+        {
+            hi = mid;
+
+        } else {
+            lo = mid + (uint64_t) (lf + 1 - buf);
+        }
+    }
+
+    free(buf);
+
+    *off = lo;
+
+    return rc;
+}
+
+
+static aiq_rc_t
+aiq_audit_signer_read(aiq_audit_signer_t *s, const aiq_audit_last_t *last,
+    aiq_err_t *err)
+{
+    size_t     i;
+    aiq_rc_t   rc;
+    aiq_str_t  line;
+
+    if (s->reader.n == 0 && s->first == 0) {
+        return AIQ_OK;
+    }
+
+    for (i = 0; s->first && i < s->reader.n && s->reader.list[i] != s->first;
+         i++)
+    {
+        /* void */
+    }
+
+    if (i == s->reader.n) {
+        return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
+                        "the segment of record %llu is gone: records were "
+                        "cut off",
+                        (unsigned long long) s->edge.size);
+    }
+
+    for ( /* void */ ; i < s->reader.n; i++) {
+
+        rc = aiq_audit_reader_segment(&s->reader, i,
+                                      s->reader.list[i] == s->first ? s->off
+                                                                    : 0,
+                                      err);
+
+        if (rc == AIQ_OK && s->reader.off > s->reader.size) {
+            return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
+                            "audit segment %s has shrunk: records were cut "
+                            "off", s->reader.name);
+        }
+
+        while (rc == AIQ_OK) {
+            rc = aiq_audit_reader_line(&s->reader, &line, err);
+
+            if (rc == AIQ_OK) {
+                rc = aiq_audit_signer_line(s, line, last, err);
+            }
+        }
+
+        if (rc == AIQ_D_JSON_TOO_LARGE) {
+            return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
+                            "a line of audit segment %s is too long",
+                            s->reader.name);
+        }
+
+        if (rc != AIQ_DECLINED) {
+            return rc;
+        }
+    }
+
+    /* what is signed must not be lost with the power */
+
+    if (s->edge.size > last->size && fdatasync(s->reader.fd) != 0) {
+        return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
+                        "audit segment %s cannot be synced: %m",
+                        s->reader.name);
+    }
+
+    s->first = s->reader.first;
+    s->off = s->reader.off;
+
+    return AIQ_OK;
+}
+
+
+static aiq_rc_t
+aiq_audit_signer_line(aiq_audit_signer_t *s, aiq_str_t line,
+    const aiq_audit_last_t *last, aiq_err_t *err)
+{
+    aiq_rc_t           rc;
+    unsigned char      hex[2 * AIQ_HASH_LEN];
+    aiq_audit_front_t  f;
+
+    aiq_audit_hex(s->leaf, hex);
+
+    if (aiq_audit_front(&f, line) != AIQ_OK
+        || f.seq != s->edge.size + 1
+        || memcmp(f.prev, hex, sizeof(hex)) != 0)
+    {
+        return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
+                        "%s: the record behind %llu is not chained to it",
+                        s->reader.name, (unsigned long long) s->edge.size);
+    }
+
+    if (aiq_merkle_leaf(s->crypto, line, s->leaf) != AIQ_OK) {
+        return aiq_fail(err, AIQ_E_CRYPTO_FAILED, "SHA-256 failed");
+    }
+
+    rc = aiq_tlog_edge_add(&s->edge, s->leaf, s->dir, s->crypto, err);
+
+    if (rc == AIQ_OK && s->edge.size == last->size) {
+        rc = aiq_audit_signer_same(s, last, err);
+    }
+
+    return rc;
+}
+
+
+static aiq_rc_t
+aiq_audit_signer_same(aiq_audit_signer_t *s, const aiq_audit_last_t *last,
+    aiq_err_t *err)
+{
+    aiq_hash_t  root;
+
+    if (aiq_tlog_edge_root(&s->edge, s->crypto, root) != AIQ_OK) {
+        return aiq_fail(err, AIQ_E_CRYPTO_FAILED, "SHA-256 failed");
+    }
+
+    if (memcmp(root, last->root, AIQ_HASH_LEN) != 0) {
+        return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
+                        "the first %llu records are not those of the last "
+                        "checkpoint: the log was written anew",
+                        (unsigned long long) last->size);
+    }
+
+    return AIQ_OK;
+}
+
+
+/* tiles, then the note among all, then in place of the newest */
+
+static aiq_rc_t
+aiq_audit_signer_publish(aiq_audit_signer_t *s, const aiq_audit_last_t *last,
+    aiq_err_t *err)
+{
+    aiq_rc_t          rc;
+    aiq_out_t         out;
+    aiq_str_t         note;
+    aiq_vkey_t       *key;
+    aiq_checkpoint_t  cp;
+    unsigned char     text[AIQ_CHECKPOINT_MAX];
+
+    rc = aiq_tlog_edge_save(&s->edge, s->dir, err);
+    if (rc != AIQ_OK) {
+        return rc;
+    }
+
+    key = &s->keys.key[s->key];
+
+    cp.origin = key->name;
+    cp.size = s->edge.size;
+    aiq_str_null(&cp.extension);
+
+    rc = aiq_tlog_edge_root(&s->edge, s->crypto, cp.root);
+
+    if (rc == AIQ_OK) {
+        aiq_out_init(&out, text, sizeof(text));
+        aiq_checkpoint_write(&out, &cp);
+        note = aiq_out_done(&out);
+
+        aiq_out_init(&out, s->note, sizeof(s->note));
+        rc = aiq_note_sign(&out, note, key, s->seed, s->crypto);
+    }
+
+    if (rc != AIQ_OK) {
+        return aiq_fail(err, rc, "the checkpoint cannot be signed");
+    }
+
+    note = aiq_out_done(&out);
+
+    rc = aiq_audit_notes_add(s->dir, note, last->end, err);
+
+    if (rc == AIQ_OK) {
+        s->size = cp.size;
+        memcpy(s->root, cp.root, AIQ_HASH_LEN);
+
+        rc = aiq_audit_notes_publish(s->dir, note, err);
+    }
+
+    return rc;
+}
+
+
+/* nothing new; but whoever made the last one may have been stopped over it */
+
+static aiq_rc_t
+aiq_audit_signer_repeat(aiq_audit_signer_t *s, const aiq_audit_last_t *last,
+    aiq_err_t *err)
+{
+    aiq_rc_t        rc;
+    aiq_str_t       note;
+    unsigned char  *buf;
+
+    if (last->size == 0) {
+        return AIQ_OK;
+    }
+
+    s->size = last->size;
+    memcpy(s->root, last->root, AIQ_HASH_LEN);
+
+    buf = malloc(AIQ_NOTE_MAX);
+    if (buf == NULL) {
+        return aiq_fail(err, AIQ_E_NO_MEMORY, "no memory");
+    }
+
+    rc = aiq_tlog_edge_save(&s->edge, s->dir, err);
+
+    if (rc == AIQ_OK) {
+        rc = aiq_audit_notes_latest(s->dir, buf, &note, err);
+
+        if (rc != AIQ_OK || !aiq_str_eq(note, last->note)) {
+            rc = aiq_audit_notes_publish(s->dir, last->note, err);
+        }
+    }
+
+    free(buf);
+
+    return rc;
+}
