@@ -53,8 +53,7 @@ static const aiq_ctl_opt_t  aiq_ctl_audit_checkpoint_opts[] = {
 static const aiq_ctl_opt_t  aiq_ctl_audit_prove_opts[] = {
 
     { "seq", "N", "number of the record", 1, 0 },
-    { "size", "N", "under the checkpoint over N records, default the newest",
-      0, 0 },
+    { "size", "N", "the checkpoint over N records, default the newest", 0, 0 },
 
     { NULL, NULL, NULL, 0, 0 }
 };
