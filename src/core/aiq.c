@@ -296,6 +296,14 @@ aiq_out_json(aiq_out_t *out, aiq_str_t s)
 
     static const char  hex[] = "0123456789abcdef";
 
+    if (s.len == 0) {
+
+        /* there may be no data to point to */
+
+        aiq_out_str(out, "\"\"");
+        return;
+    }
+
     aiq_out_char(out, '"');
 
     p = s.data;
