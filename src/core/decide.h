@@ -249,12 +249,14 @@ void aiq_decide_moved(aiq_decision_t *d, const aiq_decision_t *before,
  * For what tools/list shows: would a call of this tool be permitted, whatever
  * its arguments?  It must be in the plan of the token, if one was presented
  * and its plan is known, and be permitted by policy, or held for an approval.
- * d is of a request that was permitted; its strings must still be there.
+ * d is of a request that was permitted; its strings must still be there.  What
+ * was revoked or has expired since is refused by aiq_visible_begin().
  */
 
 typedef struct {
     aiq_decision_t           *d;
     const aiq_request_t      *in;
+    aiq_policy_t             *constraints;  /* of the token */
     aiq_plan_t                plan;
     unsigned                  planned:1;    /* only what the plan has */
     unsigned                  none:1;       /* nothing can be called here */

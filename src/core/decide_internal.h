@@ -22,11 +22,16 @@ aiq_rc_t aiq_decide_intent(aiq_decision_t *d, const aiq_request_t *in);
 aiq_rc_t aiq_decide_policy(aiq_decision_t *d, const aiq_request_t *in);
 aiq_rc_t aiq_decide_limits(aiq_decision_t *d, const aiq_request_t *in);
 
+/* the policy in the token, compiled; NULL if there is none */
+
+aiq_rc_t aiq_decide_constraints(aiq_decision_t *d, const aiq_request_t *in,
+    aiq_policy_t **policy);
+
 /* what policies say of a tool; *which is the policy of the org that decided */
 
 aiq_rc_t aiq_decide_tool(aiq_decision_t *d, const aiq_request_t *in,
-    const aiq_ruleset_t *rules, aiq_str_t tool, const aiq_policy_t **which,
-    uint32_t *rate);
+    const aiq_ruleset_t *rules, const aiq_policy_t *constraints,
+    aiq_str_t tool, const aiq_policy_t **which);
 
 /* the ruleset of d->org */
 

@@ -36,8 +36,6 @@ static aiq_rc_t aiq_ruleset_add_server(void *data, aiq_str_t id,
     aiq_str_t value);
 static aiq_rc_t aiq_ruleset_all(aiq_ruleset_load_t *l, aiq_str_t org,
     aiq_store_kind_e kind, size_t size, void **array, aiq_store_each_pt add);
-static aiq_rc_t aiq_decide_token_policy(aiq_decision_t *d,
-    const aiq_request_t *in, const aiq_policy_call_t *call, uint32_t *rate);
 static aiq_rc_t aiq_decide_rate(aiq_decision_t *d, const aiq_request_t *in,
     aiq_str_t name, uint32_t rate);
 static aiq_rc_t aiq_limit_bucket(aiq_hash_t out, const aiq_limit_rule_t *rule,
@@ -392,7 +390,7 @@ aiq_rc_t
 aiq_decide_policy(aiq_decision_t *d, const aiq_request_t *in)
 {
     aiq_rc_t              rc;
-    uint32_t              rate;
+    aiq_policy_t         *constraints;
     const aiq_policy_t   *which;
     const aiq_ruleset_t  *rules;
 
@@ -425,11 +423,17 @@ aiq_decide_policy(aiq_decision_t *d, const aiq_request_t *in)
         }
     }
 
-    rc = aiq_decide_tool(d, in, rules, d->tool, &which, &rate);
+    rc = aiq_decide_constraints(d, in, &constraints);
+
+    if (rc != AIQ_OK) {
+        return rc;
+    }
+
+    rc = aiq_decide_tool(d, in, rules, constraints, d->tool, &which);
 
     aiq_str_null(&d->policy);
     d->policy_rate = 0;
-    d->token_rate = rate;
+    d->token_rate = constraints ? aiq_policy_rate(constraints) : 0;
 
     if (which != NULL) {
         d->policy = aiq_policy_name(which);
@@ -442,8 +446,8 @@ aiq_decide_policy(aiq_decision_t *d, const aiq_request_t *in)
 
 aiq_rc_t
 aiq_decide_tool(aiq_decision_t *d, const aiq_request_t *in,
-    const aiq_ruleset_t *rules, aiq_str_t tool, const aiq_policy_t **which,
-    uint32_t *rate)
+    const aiq_ruleset_t *rules, const aiq_policy_t *constraints,
+    aiq_str_t tool, const aiq_policy_t **which)
 {
     aiq_rc_t           rc;
     aiq_policy_call_t  call;
@@ -457,10 +461,12 @@ aiq_decide_tool(aiq_decision_t *d, const aiq_request_t *in,
     call.source = in->source;
     call.now = in->token.now;
 
-    rc = aiq_decide_token_policy(d, in, &call, rate);
+    if (constraints != NULL) {
+        rc = aiq_policy_eval_token(constraints, &call);
 
-    if (rc != AIQ_OK) {
-        return rc;
+        if (rc != AIQ_OK) {
+            return aiq_fail(&d->err, rc, "the policy of the token decides");
+        }
     }
 
     rc = aiq_policy_eval_all(rules->policies, rules->npolicies,
@@ -476,55 +482,41 @@ aiq_decide_tool(aiq_decision_t *d, const aiq_request_t *in,
 }
 
 
-/* the constraints that the token was issued with narrow what the org allows */
+/* the constraints that the token was issued with; NULL: there are none */
 
-static aiq_rc_t
-aiq_decide_token_policy(aiq_decision_t *d, const aiq_request_t *in,
-    const aiq_policy_call_t *call, uint32_t *rate)
+aiq_rc_t
+aiq_decide_constraints(aiq_decision_t *d, const aiq_request_t *in,
+    aiq_policy_t **policy)
 {
-    aiq_rc_t       rc;
-    aiq_json_t     doc;
-    aiq_policy_t  *policy;
+    aiq_rc_t    rc;
+    aiq_json_t  doc;
 
-    *rate = 0;
+    *policy = NULL;
 
     if (d->token.policy.len == 0) {
         return AIQ_OK;
     }
 
     if (d->memo != NULL) {
-        policy = d->memo->policy;
-        rc = AIQ_OK;
-
-    } else {
-        rc = aiq_json_parse(&doc, d->token.policy, AIQ_TOKEN_DEPTH, in->mem,
-                            &d->err);
-
-        /* part of a text this short has not too many values */
-
-        if (rc == AIQ_D_JSON_TOO_LARGE) {
-            rc = AIQ_E_NO_MEMORY;
-        }
-
-        if (rc == AIQ_OK) {
-            rc = aiq_policy_compile(&policy, &doc, 0, 0, in->tz, in->tz_data,
-                                    in->mem, &d->err);
-        }
+        *policy = d->memo->policy;
+        return AIQ_OK;
     }
 
-    if (rc != AIQ_OK) {
-        return aiq_is_denied(rc) ? AIQ_D_TOKEN_CLAIMS : rc;
+    rc = aiq_json_parse(&doc, d->token.policy, AIQ_TOKEN_DEPTH, in->mem,
+                        &d->err);
+
+    /* part of a text this short has not too many values */
+
+    if (rc == AIQ_D_JSON_TOO_LARGE) {
+        rc = AIQ_E_NO_MEMORY;
     }
 
-    rc = aiq_policy_eval_token(policy, call);
-
-    if (rc != AIQ_OK) {
-        return aiq_fail(&d->err, rc, "the policy of the token decides");
+    if (rc == AIQ_OK) {
+        rc = aiq_policy_compile(policy, &doc, 0, 0, in->tz, in->tz_data,
+                                in->mem, &d->err);
     }
 
-    *rate = aiq_policy_rate(policy);
-
-    return AIQ_OK;
+    return aiq_is_denied(rc) ? AIQ_D_TOKEN_CLAIMS : rc;
 }
 
 

@@ -24,6 +24,19 @@ aiq_visible_begin(aiq_visible_t *v, aiq_decision_t *d,
     v->d = d;
     v->in = in;
 
+    /* a stream may outlive what it was opened with */
+
+    if (d->trusted && in->token.now >= d->token.exp) {
+        return aiq_fail(&d->err, AIQ_D_TOKEN_EXPIRED,
+                        "expired since the stream was opened");
+    }
+
+    if ((rc = aiq_decide_again(d, in)) != AIQ_OK
+        || (rc = aiq_decide_constraints(d, in, &v->constraints)) != AIQ_OK)
+    {
+        return rc;
+    }
+
     memset(&call, 0, sizeof(aiq_mcp_t));
 
     call.cls = AIQ_MCP_CALL;
@@ -56,7 +69,7 @@ aiq_visible_begin(aiq_visible_t *v, aiq_decision_t *d,
 aiq_rc_t
 aiq_visible(aiq_visible_t *v, aiq_str_t tool)
 {
-    uint32_t              i, rate;
+    uint32_t              i;
     aiq_rc_t              rc;
     unsigned char        *pos;
     const aiq_policy_t   *which;
@@ -99,7 +112,8 @@ aiq_visible(aiq_visible_t *v, aiq_str_t tool)
     }
 
     if (rc == AIQ_OK) {
-        rc = aiq_decide_tool(v->d, v->in, rules, tool, &which, &rate);
+        rc = aiq_decide_tool(v->d, v->in, rules, v->constraints, tool,
+                             &which);
     }
 
     v->in->mem->pos = pos;

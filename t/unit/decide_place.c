@@ -310,6 +310,23 @@ test_visible(void)
     t_identity();
     ok(decide() == AIQ_OK && visible("other"),
        "where calls need no intent, the plan does not matter");
+
+    /* of a stream that stays open */
+
+    ok(run(&acme, NATIVE, &good) == AIQ_OK && visible("read"), "a stream");
+
+    rq.token.now = LATE;
+    ok(!visible("read"), "whose token has expired shows nothing");
+
+    ok(run(&acme, NATIVE, &good) == AIQ_OK, "a stream");
+    set_revoked(&acme, "j-1");
+    ok(!visible("read"), "whose token was revoked shows nothing");
+    drop(&acme, AIQ_STORE_REVOKED, S("j-1"));
+
+    ok(run(&acme, NATIVE, &key) == AIQ_OK, "a stream");
+    set_key(&acme, 0, 0, 0);
+    ok(!visible("read"), "whose key was removed shows nothing");
+    set_key(&acme, 0, 1, 0);
 }
 
 
