@@ -159,7 +159,8 @@ for ([ 'Authorization and X-ArmorIQ-Intent', $list, $token . $intent ],
 }
 
 for my $arg ("token=$jws", "access_token=$jws", "api_key=$key",
-             "intent_token=$jws", "a=b&TOKEN=x", "token=")
+             "intent_token=$jws", "a=b&TOKEN=x", "token=", "token",
+             "a&%74oke%6E=$jws", "api%5Fkey=$key", "&&token=x")
 {
     refused('a credential in the query: ' . substr($arg, 0, 16),
             send_body($list, $json . $token, path => "/mcp?$arg"),
@@ -168,6 +169,10 @@ for my $arg ("token=$jws", "access_token=$jws", "api_key=$key",
             send_body($list, $json, path => "/mcp?$arg"),
             400, 'TOKEN_AMBIGUOUS');
 }
+
+permitted('other names in the query',
+          send_body($list, $json . $token,
+                    path => '/mcp?a=token&tokens=1&xtoken=1&' . 't' x 100));
 
 refused('two different keys',
         send_body($list, $json . $bkey . $intent

@@ -202,6 +202,7 @@ void ngx_armoriq_access_resume(ngx_http_request_t *r);
 
 ngx_armoriq_ctx_t *ngx_armoriq_get_ctx(ngx_http_request_t *r);
 ngx_armoriq_ctx_t *ngx_armoriq_create_ctx(ngx_http_request_t *r);
+ngx_uint_t ngx_armoriq_sent(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx);
 char *ngx_armoriq_check(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx);
 ngx_int_t ngx_armoriq_carry(ngx_http_request_t *r);
 
@@ -305,6 +306,7 @@ ngx_int_t ngx_armoriq_api_handler(ngx_http_request_t *r);
 /* log: what became of it */
 
 ngx_int_t ngx_armoriq_log_handler(ngx_http_request_t *r);
+void ngx_armoriq_give_back(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx);
 void ngx_armoriq_settle(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx);
 
 /* variables */

@@ -319,10 +319,7 @@ ngx_armoriq_access_judged(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
         return ngx_armoriq_deny(r, ctx, ctx->d.rc);
     }
 
-    if (ctx->spent || (ctx->gated && r->upstream_states)) {
-
-        /* or, of an upstream without "armoriq_guard": it may have been */
-
+    if (ngx_armoriq_sent(r, ctx)) {
         return ngx_armoriq_refuse(r, ctx, "access", "permit is spent");
     }
 

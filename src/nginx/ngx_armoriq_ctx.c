@@ -89,6 +89,18 @@ ngx_armoriq_cleanup(void *data)
 }
 
 
+/*
+ * May anything have been sent?  The guard knows; of an upstream that has none
+ * it is enough that one was begun.
+ */
+
+ngx_uint_t
+ngx_armoriq_sent(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
+{
+    return ctx->spent || (ctx->gated && r->upstream_states);
+}
+
+
 /* NULL, or the reason why this request may not go on */
 
 char *

@@ -41,6 +41,12 @@ ngx_armoriq_deny(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx, aiq_rc_t rc)
     ctx->carried = 0;
     ctx->denied = 1;
 
+    /* before the answer is there: the client may come again at once */
+
+    if (!ngx_armoriq_sent(r, ctx)) {
+        ngx_armoriq_give_back(r, ctx);
+    }
+
     /* the log and the record have the reason, callers may be told less */
 
     told = rc;

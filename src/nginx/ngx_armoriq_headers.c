@@ -20,6 +20,7 @@ static ngx_uint_t ngx_armoriq_headers_early(ngx_http_request_t *r);
 static ngx_uint_t ngx_armoriq_headers_tls_early(ngx_http_request_t *r);
 #endif
 static ngx_uint_t ngx_armoriq_headers_query(ngx_http_request_t *r);
+static ngx_uint_t ngx_armoriq_headers_secret(ngx_str_t *arg);
 static ngx_uint_t ngx_armoriq_headers_ours(ngx_table_elt_t *h,
     ngx_str_t *names);
 
@@ -188,7 +189,42 @@ ngx_armoriq_headers_tls_early(ngx_http_request_t *r)
 static ngx_uint_t
 ngx_armoriq_headers_query(ngx_http_request_t *r)
 {
-    ngx_str_t   value, *name;
+    u_char     *p, *end, *last;
+    ngx_str_t   name;
+
+    p = r->args.data;
+    last = p + r->args.len;
+
+    while (p < last) {
+
+        for (end = p; end < last && *end != '=' && *end != '&'; end++) {
+            /* void */
+        }
+
+        name.data = p;
+        name.len = end - p;
+
+        if (ngx_armoriq_headers_secret(&name)) {
+            return 1;
+        }
+
+        for (p = end; p < last && *p != '&'; p++) { /* void */ }
+
+        p++;
+    }
+
+    return 0;
+}
+
+
+/* a name of an argument, as written: %74oken is one, too */
+
+static ngx_uint_t
+ngx_armoriq_headers_secret(ngx_str_t *arg)
+{
+    size_t      len;
+    u_char     *src, *dst, buf[64];
+    ngx_str_t  *name;
 
     static ngx_str_t  names[] = {
         ngx_string("access_token"),
@@ -198,13 +234,22 @@ ngx_armoriq_headers_query(ngx_http_request_t *r)
         ngx_null_string
     };
 
-    if (r->args.len == 0) {
+    if (arg->len > sizeof(buf)) {
         return 0;
     }
 
+    src = arg->data;
+    dst = buf;
+
+    ngx_unescape_uri(&dst, &src, arg->len, 0);
+
+    len = dst - buf;
+
     for (name = names; name->len; name++) {
 
-        if (ngx_http_arg(r, name->data, name->len, &value) == NGX_OK) {
+        if (len == name->len
+            && ngx_strncasecmp(buf, name->data, len) == 0)
+        {
             return 1;
         }
     }

@@ -160,7 +160,7 @@ ngx_armoriq_lint_pass(ngx_armoriq_lint_t *lint, ngx_armoriq_lint_upstream_t *u)
                                 "%s_pass_request_headers off", u->name);
     }
 
-#if (NGX_HTTP_CACHE)
+#if (NGX_HTTP_CACHE || NGX_COMPAT)
 
     if (conf->cache == 1) {
         ngx_armoriq_lint_report(lint, AIQ_LINT_CACHE, "%s_cache", u->name);

@@ -75,9 +75,8 @@ ngx_armoriq_settle(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 
     status = ngx_armoriq_log_status(r, ctx, &u);
 
-    if (ctx->d.reserved && ngx_strcmp(status, "not_sent") == 0) {
-        w->ops.release(w->ops.data, ctx->d.ledger, (uint32_t) ctx->d.step);
-        ctx->d.reserved = 0;
+    if (ngx_strcmp(status, "not_sent") == 0) {
+        ngx_armoriq_give_back(r, ctx);
     }
 
     if (!ctx->recorded) {
@@ -110,6 +109,22 @@ ngx_armoriq_settle(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
         ngx_log_error(NGX_LOG_CRIT, r->connection->log, 0,
                       "armoriq: the outcome of record %uL could not be "
                       "written", ctx->intent.seq);
+    }
+}
+
+
+/* the use of a step by a call that was certainly not sent */
+
+void
+ngx_armoriq_give_back(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
+{
+    ngx_armoriq_worker_t  *w;
+
+    w = ngx_armoriq_get_worker(r);
+
+    if (w && ctx->d.reserved) {
+        w->ops.release(w->ops.data, ctx->d.ledger, (uint32_t) ctx->d.step);
+        ctx->d.reserved = 0;
     }
 }
 

@@ -31,7 +31,7 @@ ngx_armoriq_stream_header(ngx_http_request_t *r)
         u->buffering = 0;
     }
 
-#if (NGX_HTTP_GZIP)
+#if (NGX_HTTP_GZIP || NGX_COMPAT)
 
     /* no-transform: who compresses looks at blocks, not at events */
 

@@ -850,7 +850,8 @@ sub reply {
 
     } elsif ($method eq 'tools/call') {
         $result = { content => [ { type => 'text',
-            text => json_text($rpc->{params}{arguments}) } ] };
+            text => json_text(ref $rpc->{params} eq 'HASH'
+                              ? $rpc->{params}{arguments} : undef) } ] };
     }
 
     return [ 202, '', '' ] if !exists $rpc->{id};
