@@ -206,8 +206,8 @@ static const aiq_lint_rule_t  aiq_lint_rules[AIQ_LINT_N] = {
     [AIQ_LINT_UNDERSCORES] = {
         "underscores", "B49", AIQ_LINT_WARNING, AIQ_LINT_PROTECTED,
         "underscores_in_headers on",
-        "a server that reads headers as variables takes X_Api_Key for"
-        " X-Api-Key, and only the latter is taken out",
+        "a server that reads headers as variables takes Mcp_Session_Id for"
+        " Mcp-Session-Id, and only the latter was judged",
         "\"underscores_in_headers off;\"" },
 
     [AIQ_LINT_INVALID_HEADERS] = {
