@@ -58,7 +58,7 @@ static ngx_command_t  ngx_armoriq_commands[] = {
       NULL },
 
     { ngx_string("armoriq_audit"),
-      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE12,
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE123,
       ngx_armoriq_audit,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_armoriq_main_conf_t, audit),
@@ -132,6 +132,13 @@ static ngx_command_t  ngx_armoriq_commands[] = {
       ngx_armoriq_metadata,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_armoriq_loc_conf_t, metadata),
+      NULL },
+
+    { ngx_string("armoriq_audit_proof"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_armoriq_content,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_armoriq_loc_conf_t, proof),
       NULL },
 
     { ngx_string("armoriq_list_filter"),
@@ -242,6 +249,8 @@ ngx_armoriq_create_main_conf(ngx_conf_t *cf)
      */
 
     conf->durability = AIQ_AUDIT_FSYNC;
+    conf->checkpoint = NGX_ARMORIQ_CHECKPOINT;
+    conf->checkpoint_records = NGX_ARMORIQ_CHECKPOINT_RECORDS;
 
     return conf;
 }
@@ -307,6 +316,7 @@ ngx_armoriq_create_loc_conf(ngx_conf_t *cf)
     conf->api = NGX_CONF_UNSET;
     conf->list_filter = NGX_CONF_UNSET;
     conf->metadata = NGX_CONF_UNSET;
+    conf->proof = NGX_CONF_UNSET;
     conf->params = NGX_CONF_UNSET_UINT;
     conf->lint = NGX_CONF_UNSET_UINT;
     conf->max_body = NGX_CONF_UNSET_SIZE;
@@ -366,6 +376,7 @@ ngx_armoriq_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_value(conf->invoke, prev->invoke, 0);
     ngx_conf_merge_value(conf->api, prev->api, 0);
     ngx_conf_merge_value(conf->metadata, prev->metadata, 0);
+    ngx_conf_merge_value(conf->proof, prev->proof, 0);
 
     return ngx_armoriq_conf_place(cf, conf);
 }

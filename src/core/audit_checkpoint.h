@@ -60,6 +60,12 @@ aiq_rc_t aiq_audit_checkpoint(aiq_audit_signer_t *s, unsigned flags,
     aiq_audit_signed_t *result, aiq_err_t *err);
 
 
+/* the name of the log; room for AIQ_NAME_MAX */
+
+aiq_rc_t aiq_audit_origin(const char *dir, unsigned char *name, size_t *len,
+    aiq_crypto_t *c, aiq_err_t *err);
+
+
 /*
  * Proofs.  The note is verified with the keys of log.json, and what is
  * returned verifies.  buf has room for AIQ_NOTE_MAX and holds the note.
@@ -71,6 +77,10 @@ typedef struct {
     aiq_str_t           note;
     aiq_checkpoint_t    checkpoint;
 } aiq_audit_tree_t;
+
+aiq_rc_t aiq_audit_tree_open(aiq_audit_tree_t *t, const char *dir,
+    aiq_err_t *err);
+void aiq_audit_tree_close(aiq_audit_tree_t *t);
 
 /* the newest checkpoint; AIQ_DECLINED if there is none */
 

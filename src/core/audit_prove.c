@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "audit_checkpoint.h"
 #include "audit_file.h"
@@ -32,6 +33,49 @@ static aiq_rc_t aiq_audit_prove_read(const char *dir, aiq_audit_sum_t *sum,
 static aiq_rc_t aiq_audit_prove_add(aiq_audit_sum_t *sum, uint64_t i,
     uint64_t from, const aiq_hash_t leaf, aiq_crypto_t *c);
 static aiq_rc_t aiq_audit_prove_wrong(aiq_rc_t rc, aiq_err_t *err);
+
+
+aiq_rc_t
+aiq_audit_origin(const char *dir, unsigned char *name, size_t *len,
+    aiq_crypto_t *c, aiq_err_t *err)
+{
+    int                fd;
+    aiq_rc_t           rc;
+    aiq_audit_keys_t   keys;
+
+    rc = aiq_audit_dir(dir, &fd, err);
+    if (rc != AIQ_OK) {
+        return rc;
+    }
+
+    rc = aiq_audit_keys(fd, &keys, c, err);
+
+    if (rc == AIQ_OK) {
+        *len = keys.key[0].name.len;
+        memcpy(name, keys.key[0].name.data, *len);
+    }
+
+    (void) close(fd);
+
+    return (rc == AIQ_DECLINED) ? AIQ_E_AUDIT_UNAVAILABLE : rc;
+}
+
+
+aiq_rc_t
+aiq_audit_tree_open(aiq_audit_tree_t *t, const char *dir, aiq_err_t *err)
+{
+    return aiq_audit_dir(dir, &t->dir, err);
+}
+
+
+void
+aiq_audit_tree_close(aiq_audit_tree_t *t)
+{
+    if (t->dir != -1) {
+        (void) close(t->dir);
+        t->dir = -1;
+    }
+}
 
 
 aiq_rc_t

@@ -7,13 +7,9 @@
  */
 
 
-#include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "audit_checkpoint.h"
-#include "audit_file.h"
 #include "b64.h"
 #include "ctl.h"
 
@@ -107,7 +103,7 @@ aiq_ctl_audit_tree(aiq_ctl_t *ctl, aiq_audit_tree_t *t, uint64_t size)
         return aiq_ctl_fault(ctl, AIQ_E_NO_MEMORY, "out of memory");
     }
 
-    rc = aiq_audit_dir(ctl->arg[0], &t->dir, &ctl->err);
+    rc = aiq_audit_tree_open(t, ctl->arg[0], &ctl->err);
 
     if (rc == AIQ_OK) {
         rc = size ? aiq_audit_tree_find(t, size, ctl->crypto, &ctl->err)
@@ -174,7 +170,7 @@ aiq_ctl_audit_prove(aiq_ctl_t *ctl)
                                     &proof, leaf, ctl->crypto, &ctl->err);
     }
 
-    (void) close(t.dir);
+    aiq_audit_tree_close(&t);
 
     if (rc != AIQ_OK) {
         return aiq_ctl_audit_wrong(ctl, rc);
@@ -283,7 +279,7 @@ aiq_ctl_audit_consistency(aiq_ctl_t *ctl)
                                     &proof, root, ctl->crypto, &ctl->err);
     }
 
-    (void) close(t.dir);
+    aiq_audit_tree_close(&t);
 
     if (rc != AIQ_OK) {
         return aiq_ctl_audit_wrong(ctl, rc);

@@ -26,6 +26,8 @@
 #define NGX_ARMORIQ_SKEW         30       /* of clocks, seconds */
 #define NGX_ARMORIQ_ARENA        (6 * 1024 * 1024)
 #define NGX_ARMORIQ_MEMO         256      /* tokens a worker remembers */
+#define NGX_ARMORIQ_CHECKPOINT   1000     /* between two, milliseconds */
+#define NGX_ARMORIQ_CHECKPOINT_RECORDS  4096
 #define NGX_ARMORIQ_TASK_TIME    60000    /* of a thread, milliseconds */
 #define NGX_ARMORIQ_API_TASKS    16       /* of a worker, at a time */
 #define NGX_ARMORIQ_RID_LEN      AIQ_AUDIT_RID_LEN
@@ -65,6 +67,8 @@ typedef struct {
     ngx_str_t                      store;
     ngx_str_t                      audit;
     ngx_uint_t                     durability;
+    ngx_msec_t                     checkpoint;  /* 0: none are made */
+    ngx_uint_t                     checkpoint_records;
     ngx_shm_zone_t                *zone;
     ngx_thread_pool_t             *thread_pool;
     ngx_armoriq_worker_t          *worker;
@@ -92,6 +96,7 @@ typedef struct {
     ngx_flag_t                     api;
     ngx_flag_t                     list_filter;
     ngx_flag_t                     metadata;
+    ngx_flag_t                     proof;
     ngx_uint_t                     params;
     ngx_uint_t                     lint;        /* NGX_ARMORIQ_LINT_... */
     size_t                         max_body;
@@ -182,6 +187,8 @@ struct ngx_armoriq_worker_s {
     aiq_decide_ops_t               ops;
     struct ngx_armoriq_rules_s    *rules;       /* compiled, by org */
     struct ngx_armoriq_journal_s  *journal;
+    struct ngx_armoriq_sign_s     *sign;        /* of checkpoints, or NULL */
+    ngx_str_t                      origin;      /* of the log */
     ngx_event_t                    reap;
     ngx_str_t                      inst;
     uint64_t                       rid[2];      /* random, counter */
@@ -273,7 +280,8 @@ ngx_int_t ngx_armoriq_origin_preflight(ngx_http_request_t *r,
 /* resource: metadata for OAuth clients, public also under "armoriq on" */
 
 #define ngx_armoriq_is_metadata(r)                                            \
-    ((r)->content_handler == ngx_armoriq_metadata_handler)
+    ((r)->content_handler == ngx_armoriq_metadata_handler                     \
+     || (r)->content_handler == ngx_armoriq_proof_handler)
 
 ngx_int_t ngx_armoriq_metadata_handler(ngx_http_request_t *r);
 ngx_int_t ngx_armoriq_challenge(ngx_http_request_t *r,
@@ -328,6 +336,18 @@ ngx_int_t ngx_armoriq_journal_append(ngx_armoriq_worker_t *w, aiq_str_t body,
     ngx_uint_t flags, uint64_t *record);
 ngx_int_t ngx_armoriq_journal_wait(ngx_armoriq_worker_t *w,
     ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx);
+
+/* sign: checkpoints of the audit log */
+
+void ngx_armoriq_sign_init(ngx_armoriq_worker_t *w);
+void ngx_armoriq_sign_exit(ngx_armoriq_worker_t *w);
+void ngx_armoriq_sign_wrote(ngx_armoriq_worker_t *w, ngx_uint_t records);
+
+/* proof: that a record is in the log; public as metadata is */
+
+ngx_int_t ngx_armoriq_proof_handler(ngx_http_request_t *r);
+ngx_int_t ngx_armoriq_proof_header(ngx_http_request_t *r,
+    ngx_armoriq_ctx_t *ctx);
 
 /* worker: what a process has of its own */
 

@@ -36,6 +36,7 @@ typedef struct ngx_armoriq_journal_s {
     aiq_audit_t              *log;
     aiq_crypto_t             *crypto;
     ngx_fd_t                  lock;
+    ngx_uint_t                wrote;      /* records, since last told */
     ngx_uint_t                failed;     /* unsigned  failed:1; */
     aiq_err_t                 err;
 } ngx_armoriq_journal_t;
@@ -483,6 +484,8 @@ ngx_armoriq_journal_write(ngx_armoriq_journal_t *j, ngx_armoriq_group_t *g)
             ngx_armoriq_journal_unsure(j, g);
             return rc;
         }
+
+        j->wrote += g->n;
     }
 
     ngx_shmtx_lock(&j->zone->shpool->mutex);
@@ -698,6 +701,10 @@ ngx_armoriq_journal_event(ngx_event_t *ev)
     if (j->failed) {
         ngx_log_error(NGX_LOG_CRIT, j->worker->cycle->log, 0,
                       "armoriq: records cannot be written: %s", j->err.text);
+
+    } else if (j->wrote) {
+        ngx_armoriq_sign_wrote(j->worker, j->wrote);
+        j->wrote = 0;
     }
 
     ngx_shmtx_lock(&j->zone->shpool->mutex);

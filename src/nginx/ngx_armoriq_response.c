@@ -56,6 +56,10 @@ ngx_armoriq_header_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
+    if (ctx && ctx->permit && ngx_armoriq_proof_header(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     held = 0;
 
     if (rc == NGX_DECLINED && ctx && ctx->permit) {

@@ -267,6 +267,8 @@ ngx_armoriq_worker_init(ngx_armoriq_worker_t *w)
         return NGX_ERROR;
     }
 
+    ngx_armoriq_sign_init(w);
+
     w->reap.handler = ngx_armoriq_worker_reap;
     w->reap.data = w;
     w->reap.log = w->cycle->log;
@@ -343,6 +345,7 @@ ngx_armoriq_exit_process(ngx_cycle_t *cycle)
     }
 
     ngx_armoriq_journal_exit(w);
+    ngx_armoriq_sign_exit(w);
 
     aiq_store_close(w->store);
     aiq_crypto_free(w->crypto);
