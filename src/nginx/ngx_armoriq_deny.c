@@ -17,6 +17,9 @@
     ((ctx)->conf->invoke || (ctx)->bridge != NULL)
 
 
+static ngx_int_t ngx_armoriq_deny_answer(ngx_http_request_t *r,
+    ngx_armoriq_ctx_t *ctx, aiq_rc_t rc);
+static ngx_int_t ngx_armoriq_deny_subrequest(ngx_http_request_t *r);
 static ngx_int_t ngx_armoriq_deny_prepare(ngx_http_request_t *r);
 static ngx_int_t ngx_armoriq_deny_headers(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx, aiq_rc_t rc);
@@ -29,13 +32,8 @@ static void ngx_armoriq_deny_write(aiq_out_t *out, ngx_armoriq_ctx_t *ctx,
 ngx_int_t
 ngx_armoriq_deny(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx, aiq_rc_t rc)
 {
-    u_char      *p;
-    size_t       size;
-    aiq_rc_t     told;
-    ngx_int_t    n;
-    ngx_str_t    body;
-    aiq_out_t    out;
-    ngx_uint_t   level;
+    ngx_int_t   n;
+    ngx_uint_t  level;
 
     ctx->permit = 0;
     ctx->carried = 0;
@@ -45,16 +43,6 @@ ngx_armoriq_deny(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx, aiq_rc_t rc)
 
     if (!ngx_armoriq_sent(r, ctx)) {
         ngx_armoriq_give_back(r, ctx);
-    }
-
-    /* the log and the record have the reason, callers may be told less */
-
-    told = rc;
-
-    if (ctx->conf->list_filter && !ngx_armoriq_is_invoke(ctx)
-        && rc == ctx->d.rc)
-    {
-        told = aiq_decide_told(&ctx->d);
     }
 
     level = aiq_is_fault(rc) ? NGX_LOG_ERR : NGX_LOG_INFO;
@@ -68,23 +56,35 @@ ngx_armoriq_deny(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx, aiq_rc_t rc)
         return NGX_DONE;
     }
 
-    rc = told;
+    /* the log and the record have the reason, callers may be told less */
+
+    if (ctx->conf->list_filter && !ngx_armoriq_is_invoke(ctx)
+        && rc == ctx->d.rc)
+    {
+        rc = aiq_decide_told(&ctx->d);
+    }
 
     r->headers_out.status = (ngx_uint_t) aiq_http_status(rc);
 
-    if (r != r->main) {
+    n = (r == r->main) ? ngx_armoriq_deny_answer(r, ctx, rc)
+                       : ngx_armoriq_deny_subrequest(r);
 
-        /* JSON would be a foreign body within the output of a parent */
+    /* a filter may have asked for a special response, as image_filter does */
 
-        n = ngx_http_send_header(r);
+    ngx_http_finalize_request(r, n > NGX_OK ? NGX_ERROR : n);
 
-        if (n != NGX_ERROR && n <= NGX_OK && !r->header_only) {
-            n = ngx_http_send_special(r, NGX_HTTP_LAST);
-        }
+    return NGX_DONE;
+}
 
-        ngx_http_finalize_request(r, n > NGX_OK ? NGX_ERROR : n);
-        return NGX_DONE;
-    }
+
+static ngx_int_t
+ngx_armoriq_deny_answer(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
+    aiq_rc_t rc)
+{
+    u_char     *p;
+    size_t      size;
+    ngx_str_t   body;
+    aiq_out_t   out;
 
     /* an id, and names that may be escaped to six times their length */
 
@@ -94,8 +94,7 @@ ngx_armoriq_deny(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx, aiq_rc_t rc)
 
     p = ngx_pnalloc(r->pool, size);
     if (p == NULL) {
-        ngx_http_finalize_request(r, NGX_ERROR);
-        return NGX_DONE;
+        return NGX_ERROR;
     }
 
     aiq_out_init(&out, p, size);
@@ -105,17 +104,27 @@ ngx_armoriq_deny(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx, aiq_rc_t rc)
     body.len = out.failed ? 0 : aiq_out_done(&out).len;
 
     if (ngx_armoriq_deny_headers(r, ctx, rc) != NGX_OK) {
-        ngx_http_finalize_request(r, NGX_ERROR);
-        return NGX_DONE;
+        return NGX_ERROR;
     }
 
-    n = ngx_armoriq_send_body(r, &body);
+    return ngx_armoriq_send_body(r, &body);
+}
 
-    /* a filter may have asked for a special response, as image_filter does */
 
-    ngx_http_finalize_request(r, n > NGX_OK ? NGX_ERROR : n);
+/* JSON would be a foreign body within the output of a parent */
 
-    return NGX_DONE;
+static ngx_int_t
+ngx_armoriq_deny_subrequest(ngx_http_request_t *r)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    return ngx_http_send_special(r, NGX_HTTP_LAST);
 }
 
 
