@@ -436,13 +436,13 @@ $b->add($n, 'a reload', $limited, uri => '/lim', v => [ 1 ],
 $n = 59;
 $b->add($n, "$_=", [ 400, 'TOKEN_AMBIGUOUS', 0 ], uri => "/mcp?$_=x")
     for qw/access_token api_key intent_token token TOKEN Access_Token/,
-        'a=b&token', 'a&&token';
+        'a=b&token', 'a&&token', '%74oken', 'api%5Fkey';
 $b->add($n, "$_=, nobody", [ 400, 'TOKEN_AMBIGUOUS', 0 ], who => 'nobody',
         uri => "/mcp?$_=" . ($_ eq 'api_key' ? $key : $jws))
-    for qw/access_token api_key intent_token token/;
+    for qw/access_token api_key intent_token token %74oken/;
 $b->add($n, "$_=, nobody: is no identity", $nobody, who => 'nobody',
         uri => "/mcp?$_=$jws")
-    for qw/%74oken authorization Authorization x-armoriq-intent jwt/;
+    for qw/authorization Authorization x-armoriq-intent jwt/;
 $b->add($n, 'a cookie, nobody: is no identity', $nobody, who => 'nobody',
         headers => "Cookie: token=$jws; access_token=$jws\r\n");
 

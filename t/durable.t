@@ -232,6 +232,8 @@ sub configuration {
 
     $t->start();
 
+    permitted('the workers have opened the log', call());
+
     rename "$audit/log.json", "$audit/x" or die;
     kill 'HUP', $t->master();
     sleep 0.5;
