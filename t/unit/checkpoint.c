@@ -24,6 +24,7 @@ static void test_torn(void);
 static void test_faults(void);
 static void test_cut(void);
 static void test_anew(void);
+static void test_chain(void);
 static void test_back(void);
 static void test_wrong(void);
 static void test_every_byte(void);
@@ -89,10 +90,12 @@ add(const char *dir, unsigned n)
 }
 
 
+/* 1, 0 if there is none, or -1: one that does not verify is worse than none */
+
 static int
 prove(const char *dir, uint64_t seq, int slow)
 {
-    int                ok;
+    int                got;
     aiq_rc_t           rc;
     aiq_err_t          err;
     aiq_hash_t         leaf;
@@ -111,15 +114,19 @@ prove(const char *dir, uint64_t seq, int slow)
                   : aiq_audit_prove(&t, seq, &p, leaf, crypto, &err);
     }
 
-    ok = (rc == AIQ_OK
-          && aiq_merkle_verify(crypto, seq - 1, t.checkpoint.size, leaf,
-                               (const aiq_hash_t *) p.proof, p.count,
-                               t.checkpoint.root)
-             == AIQ_OK);
+    got = (rc == AIQ_OK);
+
+    if (got && aiq_merkle_verify(crypto, seq - 1, t.checkpoint.size, leaf,
+                                 (const aiq_hash_t *) p.proof, p.count,
+                                 t.checkpoint.root)
+               != AIQ_OK)
+    {
+        got = -1;
+    }
 
     close(t.dir);
 
-    return ok;
+    return got;
 }
 
 
@@ -134,7 +141,7 @@ proofs(const char *dir, int slow)
     verify(dir, &r);
 
     for (i = 1, n = 0; i <= r.covered; i++) {
-        n += (uint64_t) prove(dir, i, slow);
+        n += (prove(dir, i, slow) == 1);
     }
 
     return n;
@@ -198,7 +205,8 @@ test_first(void)
     ok(sign(s, &err) == 1, "one record");
     ok(verify(dir, &r) == 0 && r.checkpoints == 1 && r.covered == 1,
        "verified");
-    ok(prove(dir, 1, 0) && prove(dir, 1, 1) && !prove(dir, 2, 0), "proved");
+    ok(prove(dir, 1, 0) == 1 && prove(dir, 1, 1) == 1 && !prove(dir, 2, 0),
+       "proved");
     ok(sign(s, &err) == 1 && verify(dir, &r) == 0 && r.checkpoints == 1,
        "nothing new");
 
@@ -256,8 +264,8 @@ test_growth(void)
 
     ok(bad == 0, "%u checkpoints over %u records", n, total);
     ok(proofs(dir, 0) == total, "each has a proof");
-    ok(prove(dir, 1, 1) && prove(dir, 700, 1) && prove(dir, total, 1),
-       "also without tiles");
+    ok(prove(dir, 1, 1) == 1 && prove(dir, 700, 1) == 1
+       && prove(dir, total, 1) == 1, "also without tiles");
 
     aiq_audit_signer_close(s[0]);
     aiq_audit_signer_close(s[1]);
@@ -304,6 +312,7 @@ test_tiles(void)
 {
     char                 *dir;
     aiq_err_t             err;
+    struct stat           before, after;
     aiq_audit_signed_t    done;
     aiq_audit_report_t    r;
     aiq_audit_signer_t   *s;
@@ -322,10 +331,15 @@ test_tiles(void)
 
     flip(path(dir, "tile/0/002.p/88"), 5);
     add(dir, 1);
+    stat(path(dir, "tile/0/000"), &before);
 
     s = signer(dir, 0x42);
     ok(sign(s, &err) == 601 && verify(dir, &r) == 0 && proofs(dir, 0) == 601,
        "the newest tile is wrong");
+
+    stat(path(dir, "tile/0/000"), &after);
+    ok(before.st_ino == after.st_ino,
+       "not all is read again: an older checkpoint has its tiles");
     aiq_audit_signer_close(s);
 
     nftw(path(dir, "tile"), gone, 16, FTW_DEPTH|FTW_PHYS);
@@ -339,8 +353,8 @@ test_tiles(void)
     flip(path(dir, "tile/0/001"), 5);
 
     s = signer(dir, 0x42);
-    ok(sign(s, &err) == 602 && !prove(dir, 300, 0) && prove(dir, 300, 1),
-       "a tile in the middle is wrong: no proof from it");
+    ok(sign(s, &err) == 602 && !prove(dir, 300, 0)
+       && prove(dir, 300, 1) == 1, "a tile in the middle is wrong: no proof from it");
     ok(aiq_audit_checkpoint(s, AIQ_AUDIT_REBUILD, &done, &err) == AIQ_OK
        && proofs(dir, 0) == 602, "until it is made anew");
     aiq_audit_signer_close(s);
@@ -443,6 +457,22 @@ test_faults(void)
     ok(sign(s, &err) == 301 && verify(dir, &r) == 0 && r.covered == 301
        && proofs(dir, 0) == 301, "then it works again");
 
+    /* in the middle of a record: it is not left half-way in the tree */
+
+    add(dir, 210);
+    sign(s, &err);
+    add(dir, 1);
+
+    fault_write = ENOSPC;
+    fault_after = 0;
+
+    ok(sign(s, &err) == 0, "no room for a tile that is full now");
+
+    fault_write = 0;
+
+    ok(sign(s, &err) == 512 && proofs(dir, 0) == 512, "then there is: %s",
+       err.text);
+
     fd = open(path(dir, "checkpoints.lock"), O_RDWR);
     flock(fd, LOCK_EX);
     add(dir, 1);
@@ -453,7 +483,7 @@ test_faults(void)
     close(fd);
 
     other = signer(dir, 0x42);
-    ok(sign(other, &err) == 302 && sign(s, &err) == 302,
+    ok(sign(other, &err) == 513 && sign(s, &err) == 513,
        "and has done it then");
 
     aiq_audit_signer_close(other);
@@ -569,6 +599,11 @@ test_anew(void)
 
     ok(verify(dir, &r) == AIQ_AUDIT_INCONSISTENT && r.seq == 30,
        "is not the one that was signed");
+
+    rename(path(dir, "checkpoint"), path(dir, "x"));
+    ok(verify(dir, &r) == AIQ_AUDIT_INCONSISTENT,
+       "one of both files is enough");
+    rename(path(dir, "x"), path(dir, "checkpoint"));
     ok(sign(s, &err) == 0, "is not signed: %s", err.text);
 
     aiq_audit_signer_close(s);
@@ -580,6 +615,40 @@ test_anew(void)
 
     free(dir);
     free(forged);
+}
+
+
+/* what is not signed yet must be a chain to be signed */
+
+static void
+test_chain(void)
+{
+    char                 *dir, *all, *name;
+    size_t                len;
+    aiq_err_t             err;
+    aiq_audit_signer_t   *s;
+
+    dir = fresh();
+    s = signer(dir, 0x42);
+
+    add(dir, 3);
+    sign(s, &err);
+    add(dir, 3);
+
+    /* the version in the fifth record */
+
+    name = strdup(seg(dir, 1));
+    all = slurp(name, &len);
+    strstr(strstr(all, "\"seq\":5"), "0.1.0")[4] = '1';
+    spit(name, all, len);
+
+    ok(sign(s, &err) == 0 && strstr(err.text, "behind 5") != NULL,
+       "a record that was changed before it was signed: %s", err.text);
+
+    aiq_audit_signer_close(s);
+    free(all);
+    free(name);
+    free(dir);
 }
 
 
@@ -873,6 +942,7 @@ main(int argc, char **argv)
     test_faults();
     test_cut();
     test_anew();
+    test_chain();
     test_back();
     test_wrong();
     test_every_byte();
