@@ -306,8 +306,14 @@ aiq_audit_notes_add(int dir, aiq_str_t note, uint64_t end, aiq_err_t *err)
 
     rc = aiq_audit_notes_file(dir, &fd, &st, err);
 
+    if (rc == AIQ_OK && (uint64_t) st.st_size < end) {
+        rc = aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
+                      "audit file " AIQ_AUDIT_NOTES " became shorter while it "
+                      "was read");
+    }
+
     if (rc == AIQ_OK
-        && (((uint64_t) st.st_size != end && ftruncate(fd, (off_t) end) != 0)
+        && (((uint64_t) st.st_size > end && ftruncate(fd, (off_t) end) != 0)
             || aiq_audit_notes_write(fd, note) != 0
             || fdatasync(fd) != 0))
     {

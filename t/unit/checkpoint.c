@@ -6,7 +6,7 @@
  * one before, whoever made it, and that a log which was cut off or written
  * anew does not get one more, and is found out.
  *
- *     checkpoint fill DIR N       appends N records to a log, for t/checkpoint.t
+ *     checkpoint fill DIR N       appends records to a log, for checkpoint.t
  */
 
 
@@ -354,7 +354,8 @@ test_tiles(void)
 
     s = signer(dir, 0x42);
     ok(sign(s, &err) == 602 && !prove(dir, 300, 0)
-       && prove(dir, 300, 1) == 1, "a tile in the middle is wrong: no proof from it");
+       && prove(dir, 300, 1) == 1,
+       "a tile in the middle is wrong: no proof from it");
     ok(aiq_audit_checkpoint(s, AIQ_AUDIT_REBUILD, &done, &err) == AIQ_OK
        && proofs(dir, 0) == 602, "until it is made anew");
     aiq_audit_signer_close(s);
@@ -480,11 +481,17 @@ test_faults(void)
     ok(aiq_audit_checkpoint(s, AIQ_AUDIT_NOWAIT, &done, &err) == AIQ_DECLINED,
        "somebody else is at it");
 
-    close(fd);
+    /* a lock that is deleted is none */
 
+    unlink(path(dir, "checkpoints.lock"));
     other = signer(dir, 0x42);
+
+    ok(aiq_audit_checkpoint(other, AIQ_AUDIT_NOWAIT, &done, &err) == AIQ_OK
+       && done.size == 513, "another lock file");
+
+    close(fd);
     ok(sign(other, &err) == 513 && sign(s, &err) == 513,
-       "and has done it then");
+       "and then it is done");
 
     aiq_audit_signer_close(other);
     aiq_audit_signer_close(s);
