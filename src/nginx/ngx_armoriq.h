@@ -27,7 +27,7 @@
 #define NGX_ARMORIQ_ARENA        (6 * 1024 * 1024)
 #define NGX_ARMORIQ_MEMO         256      /* tokens a worker remembers */
 #define NGX_ARMORIQ_CHECKPOINT   1000     /* between two, milliseconds */
-#define NGX_ARMORIQ_CHECKPOINT_RECORDS  4096
+#define NGX_ARMORIQ_CHECKPOINT_RECORDS  65536
 #define NGX_ARMORIQ_TASK_TIME    60000    /* of a thread, milliseconds */
 #define NGX_ARMORIQ_API_TASKS    16       /* of a worker, at a time */
 #define NGX_ARMORIQ_RID_LEN      AIQ_AUDIT_RID_LEN
