@@ -136,7 +136,7 @@ sub answer {
 
 sub agent {
     my (%o) = @_;
-    my ($stop, $n, $i) = (0, 0, 0);
+    my ($stop, $n, $i, $parent) = (0, 0, 0, getppid());
     my $s;
 
     local $SIG{TERM} = sub { $stop = 1 };
@@ -145,7 +145,7 @@ sub agent {
     srand $o{seed};
     open my $out, '>>:raw', $o{file} or die "$o{file}: $!";
 
-    while (!$stop) {
+    while (!$stop && getppid() == $parent) {
         my ($what, $round) = (rand, $o{round});
         my ($tool, $args, $token) = ('infra.scale', undef, $o{token});
 
