@@ -210,7 +210,7 @@ my $conf = <<"EOF";
 $lint
 proxy_cache_path %%DIR%%/cache keys_zone=c:1m;
 client_max_body_size 8m;
-proxy_read_timeout 2s;
+proxy_read_timeout 8s;
 $upstreams
 server { listen 127.0.0.1:%%PORT0%%; $locations }
 server { listen 127.0.0.1:%%PORT1%% http2; $locations }

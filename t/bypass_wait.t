@@ -50,7 +50,7 @@ my $lint = has_lint($t) ? 'armoriq_lint warn;' : '';
 my $conf = <<"EOF";
 %%ARMORIQ%%
 $lint
-proxy_read_timeout 2s;
+proxy_read_timeout 8s;
 upstream g { server %%UPSTREAM%%; armoriq_guard; }
 server { listen 127.0.0.1:%%PORT0%%; $locations }
 server { listen 127.0.0.1:%%PORT1%% http2; $locations }
