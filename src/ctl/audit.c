@@ -107,6 +107,25 @@ const aiq_ctl_cmd_t  aiq_ctl_audit_cmds[] = {
       "    armoriqctl audit tail /var/lib/armoriq/audit -n 20 --follow\n",
       NULL },
 
+    { "query", "DIR", 1, 1, aiq_ctl_audit_query_opts, aiq_ctl_audit_query,
+      "find calls, and what became of them",
+      "One line a call, as soon as it is complete; what has no outcome comes"
+      " last, as unknown. All that is asked for must be true; TIME is that of"
+      " the decision. With --json one object a line with the records as they"
+      " are stored: {\"intent\":{...},\"outcome\":{...}|null}. Nothing is"
+      " verified. May run beside nginx. The index in DIR/index is made on the"
+      " way, if that can be written to.",
+      "    armoriqctl audit query /var/lib/armoriq/audit --org acme \\\n"
+      "        --tool 'infra.*' --verdict DENY --since 24h\n",
+      NULL },
+
+    { "index", "DIR", 1, 1, aiq_ctl_audit_index_opts, aiq_ctl_audit_index,
+      "make the index for queries",
+      "Queries make it as they go and do without where they cannot; it is"
+      " never believed without a look at the records, and may be deleted.",
+      "    armoriqctl audit index /var/lib/armoriq/audit --rebuild\n",
+      NULL },
+
     { "checkpoint", "DIR", 1, 1, aiq_ctl_audit_checkpoint_opts,
       aiq_ctl_audit_checkpoint,
       "sign what is in the log now",

@@ -122,6 +122,18 @@ int aiq_ctl_audit_consistency(aiq_ctl_t *ctl);
 int aiq_ctl_audit_check(aiq_ctl_t *ctl);
 int aiq_ctl_mcp_tools(aiq_ctl_t *ctl);
 
+/* query.c, history.c and usage.c, which ask the audit log */
+
+extern const aiq_ctl_opt_t  aiq_ctl_audit_query_opts[];
+extern const aiq_ctl_opt_t  aiq_ctl_audit_index_opts[];
+extern const aiq_ctl_opt_t  aiq_ctl_plan_history_opts[];
+extern const aiq_ctl_opt_t  aiq_ctl_token_usage_opts[];
+
+int aiq_ctl_audit_query(aiq_ctl_t *ctl);
+int aiq_ctl_audit_index(aiq_ctl_t *ctl);
+int aiq_ctl_plan_history(aiq_ctl_t *ctl);
+int aiq_ctl_token_usage(aiq_ctl_t *ctl);
+
 
 /* opts.c: AIQ_CTL_OK, or AIQ_CTL_USAGE after a sentence */
 

@@ -3,7 +3,7 @@
  * Copyright (C) ngx_armoriq authors
  *
  * armoriqctl plan: what a plan hashes to, and what it allows.  No store is
- * needed.
+ * needed.  What was made of it is in history.c.
  */
 
 
@@ -54,6 +54,16 @@ const aiq_ctl_cmd_t  aiq_ctl_plan_cmds[] = {
       " alone.",
       "    armoriqctl plan check plan.json --mcp infra-mcp \\\n"
       "        --action infra.restart --params args.json\n",
+      NULL },
+
+    { "history", "[HASH]", 0, 1, aiq_ctl_plan_history_opts,
+      aiq_ctl_plan_history,
+      "show the calls that were made under a plan",
+      "For every step of the plan, if the store has it, the calls that used it"
+      " or tried to, from the audit log, and those that matched no step. HASH"
+      " is the plan_hash, or --jti names a token with the plan.",
+      "    armoriqctl plan history --org acme --jti"
+      " 5f0c4e8a2b7d4c1e9a3f6b8d0e2c4a68\n",
       NULL },
 
     { NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL }

@@ -121,6 +121,15 @@ const aiq_ctl_cmd_t  aiq_ctl_token_cmds[] = {
       " 5f0c4e8a2b7d4c1e9a3f6b8d0e2c4a68\n",
       NULL },
 
+    { "usage", "", 0, 0, aiq_ctl_token_usage_opts, aiq_ctl_token_usage,
+      "show what tokens were used for",
+      "One line a token that is in the audit log: steps that were used and"
+      " planned, calls that were permitted, and denied and why, the first and"
+      " the last call, and until when it is good. With --jti also a token that"
+      " was never used.",
+      "    armoriqctl token usage --org acme --since 7d\n",
+      NULL },
+
     { NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL }
 };
 

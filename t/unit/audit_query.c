@@ -38,7 +38,8 @@ typedef struct {
 
 
 static const char  *orgs[] = { "acme", "globex", "initech" };
-static const char  *users[] = { "alice", "b\xc3\xb6" "b", "", "a\"b\\\x1b[31m" };
+static const char  *users[] = { "alice", "b\xc3\xb6" "b", "",
+                                "a\"b\\\x1b[31m" };
 static const char  *agents[] = { "sysadmin", "agent-7" };
 static const char  *mcps[] = { "infra-mcp", "files", "db" };
 static const char  *tools[] = { "infra.list", "infra.restart", "read_file",
@@ -652,7 +653,8 @@ test_index(const char *dir, unsigned segments)
     close(fd);
 
     ok(same(dir, &f, 0, &asked) && asked.segments == segments
-       && asked.built == 0, "a log where none can be made answers all the same");
+       && asked.built == 0,
+       "a log where none can be made answers all the same");
 
     unlink(path(dir, "index"));
     rename(path(dir, "other"), path(dir, "index"));
