@@ -8,7 +8,7 @@ package ArmorIQ::Shim;
 #     $shim->arm([ 'write.half', 'worker', 3 ]);   # the third time it comes by
 #     $shim->fired();                       # how often somebody has died of it
 #     $shim->synced()->{$inode};            # bytes of a segment on disk
-#     $shim->syncs();                       # of segments, so far
+#     $shim->syncs(), $shim->writes();      # of segments, so far
 #
 # Victims: "worker", the one that has come there; "workers", all of them;
 # "all", the master as well.  Several points are passed one after the other.
@@ -28,7 +28,8 @@ my %victims = (worker => 0, workers => 1, all => 2);
 
 # the page, as in crash.c
 
-my ($fired, $cursor, $syncs, $synced, $steps) = (0, 8, 16, 48, 80);
+my ($fired, $cursor, $syncs, $writes, $synced, $steps) = (0, 8, 16, 24, 48,
+                                                          80);
 my $step = 64;
 
 # Names, and what has to happen before one can be reached: a new segment is
@@ -103,6 +104,8 @@ sub disarm {
 sub fired { $_[0]->get($fired) }
 
 sub syncs { $_[0]->get($syncs) }
+
+sub writes { $_[0]->get($writes) }
 
 # bytes by inode, of the newest segment and of the one before
 
