@@ -19,7 +19,8 @@ use ArmorIQ::Rows;
 
 my $t = ArmorIQ->new();
 
-my @mcps = qw/infra-mcp open-mcp new-mcp tenant-mcp twin-mcp moved-mcp/;
+my @mcps = qw/infra-mcp open-mcp new-mcp tenant-mcp twin-mcp moved-mcp
+              limited-mcp strict-mcp stopped-mcp/;
 
 my $key = $t->init_store(mcps => \@mcps,
                          policy => { allow => [ '*' ],
@@ -74,6 +75,32 @@ server {
     proxy_set_header Connection "";
 
     location / { armoriq_api on; }
+
+    location = /invoke {
+        armoriq on;
+        armoriq_invoke on;
+    }
+
+    location = /limited {
+        armoriq on;
+        armoriq_mcp limited-mcp;
+        armoriq_limit rate=1r/h key=org;
+        proxy_pass http://infra;
+    }
+
+    location = /strict {
+        armoriq on;
+        armoriq_mcp strict-mcp;
+        armoriq_params strict;
+        proxy_pass http://infra;
+    }
+
+    location = /stopped {
+        armoriq on;
+        armoriq_mcp stopped-mcp;
+        armoriq_method tools/call off;
+        proxy_pass http://infra;
+    }
 
     location = /mcp {
         armoriq on;
@@ -228,7 +255,7 @@ for ([ 'key', \&key_of, $alice, $bob ],
        "$what: the id is passed on");
 
     permitted("$what: a notification in it",
-              send_body($note, $who->($mine) . session($id)));
+              send_body($note, $who->($mine) . session($id)), 202);
     permitted("$what: the stream of it",
               send_body('', $who->($mine) . session($id), method => 'GET'));
 
@@ -283,6 +310,25 @@ for ([ 'key', \&key_of, $alice, $bob ],
                                . session($id)));
     refused("B60 somebody else's token in it",
             send_body($call, token_of('bob') . session($id)),
+            404, 'SESSION_UNKNOWN');
+
+    # a key of the org that names nobody is another one, and so is a token
+    # that names somebody else
+
+    refused("B60 the org's key in a session of alice",
+            send_body($tools, key_of($key) . session($id)),
+            404, 'SESSION_UNKNOWN');
+
+    my $any = send_body($init, key_of($key))->{headers}{'mcp-session-id'};
+
+    seen();
+    permitted("the org's key in its own", send_body($tools, key_of($key)
+                                                    . session($any)));
+    permitted('and a token with that key',
+              send_body($call, token_of('bob') . "X-API-Key: $key\r\n"
+                               . session($any)));
+    refused('B60 but not the token of somebody alone',
+            send_body($call, token_of('bob') . session($any)),
             404, 'SESSION_UNKNOWN');
 
     # an id that the server gives to two: whoever was first keeps it
@@ -360,6 +406,37 @@ permitted('B52 that org where any may come',
 refused('B52 another org, with no body yet',
         http_parse(drain(slow_post('/tenant', key_of($other)))),
         403, 'ORG_NOT_ALLOWED');
+
+
+# by way of /invoke, the rules of the server's location hold as well
+
+for ([ 'the org of the server', 'tenant-mcp', $key, 200 ],
+     [ 'another org', 'tenant-mcp', $other, 403, 'ORG_NOT_ALLOWED' ],
+     [ 'that org where any may come', 'twin-mcp', $other, 200 ],
+     [ 'calls are off', 'stopped-mcp', $key, 403, 'RPC_METHOD' ],
+     [ 'parameters are not bound', 'strict-mcp', $key, 409, 'STEP_UNBOUND' ],
+     [ 'the first of an hour', 'limited-mcp', $key, 200 ],
+     [ 'the second', 'limited-mcp', $key, 429, 'RATE_LIMITED' ])
+{
+    my ($what, $mcp, $k, $status, $why) = @$_;
+    my $steps = { goal => 'place', steps => [
+        { action => 'read', mcp => $mcp, max_uses => 2 } ] };
+
+    my $token = $t->request_token(key => $k, plan => $steps, seconds => 60);
+
+    ok($token->{token}, "invoke, $what: a token");
+    seen();
+
+    my $r = $t->invoke('read', {}, mcp => $mcp, key => $k, token => $token,
+                       plan => $steps);
+
+    is($r->{status}, $status, "B52 invoke, $what") or diag($r->{raw});
+
+    if ($why) {
+        is($r->{json}{error_code}, $why, "$what: $why");
+        is(seen(), 0, "$what: does not reach the server");
+    }
+}
 
 
 # methods
@@ -651,10 +728,20 @@ sub answer {
 
     return [ 400, "Mcp-Session-Id: s-error\r\n", '{}' ]
         if $req->{json}{params}{status};
+    return [ 202, '', '' ]
+        if ($req->{json}{method} || '') =~ /^notifications/;
     return [ 200, "Content-Type: application/json\r\n"
                   . "Mcp-Session-Id: $id\r\n",
-             '{"jsonrpc":"2.0","id":1,"result":{}}' ]
+             json_text({ jsonrpc => '2.0', id => $req->{json}{id},
+                         result => { protocolVersion => '2025-11-25',
+                                     capabilities => {},
+                                     serverInfo => { name => 'place',
+                                                     version => '1' } } }) ]
         if ($req->{json}{method} || '') eq 'initialize';
+    return [ 200, "Content-Type: application/json\r\n",
+             json_text({ jsonrpc => '2.0', id => $req->{json}{id},
+                         result => { content => [] } }) ]
+        if ($req->{json}{method} || '') eq 'tools/call';
     return [ 200, "Content-Type: application/json\r\n",
              '{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}' ];
 }

@@ -23,9 +23,9 @@ static aiq_rc_t aiq_decide_bodyless(aiq_decision_t *d,
     const aiq_request_t *in);
 static aiq_rc_t aiq_decide_content(aiq_decision_t *d,
     const aiq_request_t *in);
-static int aiq_decide_prefix(aiq_str_t s, const char *prefix);
-static aiq_rc_t aiq_decide_again_key(aiq_decision_t *d,
+static aiq_rc_t aiq_decide_invoked(aiq_decision_t *d,
     const aiq_request_t *in);
+static int aiq_decide_prefix(aiq_str_t s, const char *prefix);
 static aiq_rc_t aiq_decide_again_token(aiq_decision_t *d,
     const aiq_request_t *in);
 
@@ -399,7 +399,7 @@ aiq_decide_content(aiq_decision_t *d, const aiq_request_t *in)
         d->tool = d->invoke.tool;
         d->args = d->invoke.args;
 
-        return rc;
+        return rc == AIQ_OK ? aiq_decide_invoked(d, in) : rc;
     }
 
     rc = aiq_mcp_read(&d->mcp, in->body, &in->mirror, in->mem, &d->err);
@@ -426,6 +426,24 @@ aiq_decide_content(aiq_decision_t *d, const aiq_request_t *in)
     }
 
     return rc;
+}
+
+
+/* an envelope becomes tools/call, which may be off where its server is */
+
+static aiq_rc_t
+aiq_decide_invoked(aiq_decision_t *d, const aiq_request_t *in)
+{
+    aiq_mcp_t  call;
+
+    memset(&call, 0, sizeof(aiq_mcp_t));
+
+    call.cls = AIQ_MCP_CALL;
+    call.need = AIQ_NEED_INTENT;
+    call.method = aiq_cstr("tools/call");
+    call.tool = d->tool;
+
+    return aiq_mcp_need(&call, in->methods, in->nmethods, &d->err);
 }
 
 
@@ -579,7 +597,7 @@ aiq_decide_again(aiq_decision_t *d, const aiq_request_t *in)
 }
 
 
-static aiq_rc_t
+aiq_rc_t
 aiq_decide_again_key(aiq_decision_t *d, const aiq_request_t *in)
 {
     aiq_str_t  id;

@@ -30,12 +30,20 @@ typedef enum {
 
 
 /*
- * Who has opened a session: org, API key, user and agent, each as the front
- * of a hash; zero is "not known", which agrees with everybody of the org.
+ * Who has opened a session, or wants to use it: each as the front of a hash;
+ * zero is "not known".
  */
 
+typedef enum {
+    AIQ_PRINCIPAL_ORG = 0,
+    AIQ_PRINCIPAL_KEY,                /* API key */
+    AIQ_PRINCIPAL_USER,
+    AIQ_PRINCIPAL_AGENT,
+    AIQ_PRINCIPAL_PARTS
+} aiq_principal_e;
+
 typedef struct {
-    unsigned char  part[4][16];
+    unsigned char  part[AIQ_PRINCIPAL_PARTS][16];
 } aiq_principal_t;
 
 
@@ -155,6 +163,7 @@ typedef struct {
     /* under which rules */
 
     aiq_str_t                 org;          /* the only one; empty: any */
+    aiq_str_t                 mcp_org;      /* invoke: that of its server */
     const aiq_str_t          *origins;      /* web pages that may call */
     unsigned                  norigins;
     const aiq_method_rule_t  *methods;
@@ -285,7 +294,13 @@ aiq_rc_t aiq_decide_told(const aiq_decision_t *d);
 aiq_rc_t aiq_session_key(const aiq_decision_t *d, aiq_str_t session,
     aiq_hash_t key, aiq_principal_t *who, aiq_crypto_t *c);
 
-int aiq_principal_same(const aiq_principal_t *a, const aiq_principal_t *b);
+/*
+ * May who use what opener has opened?  Nothing that both say may differ, and
+ * either the API key is the same, or user and agent are.
+ */
+
+int aiq_principal_same(const aiq_principal_t *opener,
+    const aiq_principal_t *who);
 
 /*
  * After a wait: does the permit still stand?  Revocation, the API key, the

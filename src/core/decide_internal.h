@@ -43,6 +43,10 @@ aiq_rc_t aiq_decide_ruleset(aiq_decision_t *d, const aiq_request_t *in,
 aiq_rc_t aiq_decide_key(aiq_decision_t *d, const aiq_request_t *in,
     aiq_str_t id);
 
+/* the same of the key that was presented, or that the token was issued to */
+
+aiq_rc_t aiq_decide_again_key(aiq_decision_t *d, const aiq_request_t *in);
+
 /* a tool is called: policies speak of it */
 
 #define aiq_is_call(d, in)                                                    \

@@ -19,10 +19,12 @@ static aiq_rc_t aiq_decide_session(aiq_decision_t *d,
 aiq_rc_t
 aiq_decide_tenant(aiq_decision_t *d, const aiq_request_t *in)
 {
-    if (in->org.len && d->org.len && !aiq_str_eq(in->org, d->org)) {
+    if (d->org.len
+        && ((in->org.len && !aiq_str_eq(in->org, d->org))
+            || (in->mcp_org.len && !aiq_str_eq(in->mcp_org, d->org))))
+    {
         return aiq_fail(&d->err, AIQ_D_ORG_NOT_ALLOWED,
-                        "the server is for the org \"%.*s\"",
-                        (int) in->org.len, (const char *) in->org.data);
+                        "the server is for another org");
     }
 
     /*
@@ -75,19 +77,20 @@ aiq_session_key(const aiq_decision_t *d, aiq_str_t session, aiq_hash_t key,
     unsigned       i;
     aiq_rc_t       rc;
     uint32_t       len;
-    aiq_str_t      parts[4], value[4];
+    aiq_str_t      parts[4], value[AIQ_PRINCIPAL_PARTS];
     aiq_hash_t     hash;
 
     /* a token speaks for the API key that it was issued to */
 
-    value[0] = d->org;
-    value[1] = d->apikey.id.len ? d->apikey.id : d->token.key;
-    value[2] = d->user;
-    value[3] = d->agent;
+    value[AIQ_PRINCIPAL_ORG] = d->org;
+    value[AIQ_PRINCIPAL_KEY] = d->apikey.id.len ? d->apikey.id
+                                                : d->token.key;
+    value[AIQ_PRINCIPAL_USER] = d->user;
+    value[AIQ_PRINCIPAL_AGENT] = d->agent;
 
     memset(who, 0, sizeof(aiq_principal_t));
 
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < AIQ_PRINCIPAL_PARTS; i++) {
 
         if (value[i].len == 0) {
             continue;
@@ -115,27 +118,42 @@ aiq_session_key(const aiq_decision_t *d, aiq_str_t session, aiq_hash_t key,
 
 
 int
-aiq_principal_same(const aiq_principal_t *a, const aiq_principal_t *b)
+aiq_principal_same(const aiq_principal_t *opener, const aiq_principal_t *who)
 {
-    unsigned  i;
+    unsigned  i, same, known;
 
-    static const unsigned char  none[sizeof(a->part[0])];
+    static const unsigned char  none[sizeof(who->part[0])];
 
-    for (i = 0; i < sizeof(a->part) / sizeof(a->part[0]); i++) {
+    same = 0;
+    known = 0;
 
-        if (memcmp(a->part[i], b->part[i], sizeof(none)) == 0) {
-            continue;
+    for (i = 0; i < AIQ_PRINCIPAL_PARTS; i++) {
+
+        if (memcmp(opener->part[i], who->part[i], sizeof(none)) == 0) {
+            same |= 1u << i;
         }
 
-        /* an API key may speak for any user or agent of its org */
-
-        if (i == 0
-            || (memcmp(a->part[i], none, sizeof(none)) != 0
-                && memcmp(b->part[i], none, sizeof(none)) != 0))
+        if (memcmp(opener->part[i], none, sizeof(none)) != 0
+            && memcmp(who->part[i], none, sizeof(none)) != 0)
         {
-            return 0;
+            known |= 1u << i;
         }
     }
 
-    return 1;
+    /* what both say must not differ */
+
+    if (known & ~same || !(known & 1u << AIQ_PRINCIPAL_ORG)) {
+        return 0;
+    }
+
+    /* one API key may speak for users that its owner names later */
+
+    if (known & 1u << AIQ_PRINCIPAL_KEY) {
+        return 1;
+    }
+
+    /* without it, user and agent are all there is */
+
+    return (known & 1u << AIQ_PRINCIPAL_USER)
+           && (same & 1u << AIQ_PRINCIPAL_AGENT);
 }

@@ -12,6 +12,9 @@
 #include "decide_internal.h"
 
 
+static void aiq_visible_call(aiq_mcp_t *call, aiq_str_t tool);
+
+
 aiq_rc_t
 aiq_visible_begin(aiq_visible_t *v, aiq_decision_t *d,
     const aiq_request_t *in)
@@ -32,16 +35,13 @@ aiq_visible_begin(aiq_visible_t *v, aiq_decision_t *d,
     }
 
     if ((rc = aiq_decide_again(d, in)) != AIQ_OK
+        || (rc = aiq_decide_again_key(d, in)) != AIQ_OK
         || (rc = aiq_decide_constraints(d, in, &v->constraints)) != AIQ_OK)
     {
         return rc;
     }
 
-    memset(&call, 0, sizeof(aiq_mcp_t));
-
-    call.cls = AIQ_MCP_CALL;
-    call.need = AIQ_NEED_INTENT;
-    call.method = aiq_cstr("tools/call");
+    aiq_visible_call(&call, aiq_cstr(""));
 
     if (aiq_mcp_need(&call, in->methods, in->nmethods, NULL) != AIQ_OK) {
         v->none = 1;
@@ -66,11 +66,24 @@ aiq_visible_begin(aiq_visible_t *v, aiq_decision_t *d,
 }
 
 
+static void
+aiq_visible_call(aiq_mcp_t *call, aiq_str_t tool)
+{
+    memset(call, 0, sizeof(aiq_mcp_t));
+
+    call->cls = AIQ_MCP_CALL;
+    call->need = AIQ_NEED_INTENT;
+    call->method = aiq_cstr("tools/call");
+    call->tool = tool;
+}
+
+
 aiq_rc_t
 aiq_visible(aiq_visible_t *v, aiq_str_t tool)
 {
     uint32_t              i;
     aiq_rc_t              rc;
+    aiq_mcp_t             call;
     unsigned char        *pos;
     const aiq_policy_t   *which;
     const aiq_ruleset_t  *rules;
@@ -83,6 +96,14 @@ aiq_visible(aiq_visible_t *v, aiq_str_t tool)
 
     if (!aiq_mcp_tool_ok(tool)) {
         return AIQ_D_RPC_INVALID;
+    }
+
+    aiq_visible_call(&call, tool);
+
+    rc = aiq_mcp_need(&call, v->in->methods, v->in->nmethods, NULL);
+
+    if (rc != AIQ_OK) {
+        return rc;
     }
 
     if (v->planned) {

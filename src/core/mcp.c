@@ -46,6 +46,8 @@ enum {
 
 static int aiq_mcp_rule_fits(const aiq_method_rule_t *rule,
     aiq_str_t method);
+static int aiq_mcp_rule_names(const aiq_method_rule_t *rule,
+    aiq_str_t tool);
 static aiq_rc_t aiq_mcp_envelope(aiq_mcp_t *m, const aiq_mcp_ctx_t *x,
     uint32_t *env);
 static aiq_rc_t aiq_mcp_response(const aiq_mcp_ctx_t *x,
@@ -235,7 +237,7 @@ aiq_mcp_need(aiq_mcp_t *m, const aiq_method_rule_t *rules, unsigned n,
     for (i = 0; i < n; i++) {
 
         if (m->cls == AIQ_MCP_CALL && rules[i].need == AIQ_NEED_INTENT
-            && aiq_mcp_rule_fits(&rules[i], m->tool))
+            && aiq_mcp_rule_names(&rules[i], m->tool))
         {
             return aiq_fail(err, AIQ_D_RPC_AMBIGUOUS,
                             "a tool with the name of the method \"%.*s\"",
@@ -286,6 +288,17 @@ aiq_mcp_rule_fits(const aiq_method_rule_t *rule, aiq_str_t method)
 
     return method.len >= len - 1
            && memcmp(rule->name.data, method.data, len - 1) == 0;
+}
+
+
+/* "*" names no method: tools may be called what they like under it */
+
+static int
+aiq_mcp_rule_names(const aiq_method_rule_t *rule, aiq_str_t tool)
+{
+    return aiq_mcp_rule_fits(rule, tool)
+           && (aiq_str_eq(rule->name, tool)
+               || memchr(rule->name.data, '/', rule->name.len) != NULL);
 }
 
 

@@ -73,6 +73,40 @@ static const aiq_mcp_shape_t  aiq_list_tool_shape = {
 };
 
 
+/* "tool" of any case is enough: 's' may be U+017F for those who fold cases */
+
+int
+aiq_mcp_list_possible(aiq_str_t text)
+{
+    size_t                i, k;
+    const unsigned char  *p;
+
+    static const char  word[] = "tool";
+
+    for (i = 0; i + 1 < text.len; i++) {
+        p = text.data + i;
+
+        /* a letter may be an escape, and nothing else of a backslash may */
+
+        if (p[0] == '\\' && p[1] == 'u') {
+            return 1;
+        }
+
+        for (k = 0; k < 4 && i + k < text.len; k++) {
+            if ((p[k] | 0x20) != (unsigned char) word[k]) {
+                break;
+            }
+        }
+
+        if (k == 4) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 aiq_rc_t
 aiq_mcp_list_read(aiq_mcp_list_t *l, aiq_str_t text, aiq_mem_t *mem,
     aiq_err_t *err)
@@ -190,7 +224,7 @@ aiq_mcp_list_result(aiq_mcp_list_ctx_t *c, uint32_t result,
         rc = c->list->begin(c->list->data);
 
         if (rc != AIQ_OK) {
-            return aiq_is_fault(rc) ? rc : AIQ_E_INTERNAL;
+            return rc == AIQ_DECLINED ? AIQ_E_INTERNAL : rc;
         }
     }
 

@@ -62,6 +62,13 @@ typedef struct {
 aiq_rc_t aiq_mcp_list_read(aiq_mcp_list_t *l, aiq_str_t text, aiq_mem_t *mem,
     aiq_err_t *err);
 
+/*
+ * 0 if the text cannot hold a member "tools", however it is written: then it
+ * is no list, whatever else it is.
+ */
+
+int aiq_mcp_list_possible(aiq_str_t text);
+
 /* the text that was read, with the edits: l->size bytes */
 
 void aiq_mcp_list_write(aiq_out_t *out, const aiq_mcp_list_t *l,

@@ -41,12 +41,15 @@ typedef struct ngx_armoriq_shctx_s   ngx_armoriq_shctx_t;
 typedef struct ngx_armoriq_worker_s  ngx_armoriq_worker_t;
 typedef struct ngx_armoriq_bridge_s  ngx_armoriq_bridge_t;
 
+typedef struct ngx_armoriq_loc_conf_s  ngx_armoriq_loc_conf_t;
+
 
 /* a location with "armoriq_mcp": an MCP server and how to talk to it */
 
 typedef struct {
     ngx_str_t                      name;
     ngx_str_t                      uri;
+    ngx_armoriq_loc_conf_t        *conf;        /* of the location */
     ngx_str_t                      protocol;
     ngx_uint_t                     modern;      /* unsigned  modern:1; */
     ngx_uint_t                     stateless;   /* unsigned  stateless:1; */
@@ -88,7 +91,7 @@ typedef struct {
 } ngx_armoriq_srv_conf_t;
 
 
-typedef struct {
+struct ngx_armoriq_loc_conf_s {
     ngx_flag_t                     enable;
     ngx_flag_t                     dry_run;
     ngx_flag_t                     step_uses;
@@ -110,7 +113,7 @@ typedef struct {
 
     u_char                        *file;        /* of "armoriq on" or off */
     ngx_uint_t                     line;
-} ngx_armoriq_loc_conf_t;
+};
 
 
 /* a location, "if", "limit_except" or server{}, for the lint */
@@ -296,6 +299,11 @@ ngx_int_t ngx_armoriq_guard_init(ngx_conf_t *cf);
 /* invoke: POST /invoke to tools/call */
 
 ngx_int_t ngx_armoriq_invoke_handler(ngx_http_request_t *r);
+
+/* the MCP server of this name, in the server{} of the request; or NULL */
+
+ngx_armoriq_mcp_t *ngx_armoriq_invoke_server(ngx_http_request_t *r,
+    aiq_str_t name);
 ngx_int_t ngx_armoriq_invoke_filter_init(ngx_conf_t *cf);
 
 /* response: filters of answers */

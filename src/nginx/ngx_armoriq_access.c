@@ -334,7 +334,8 @@ ngx_armoriq_access_judged(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
 
     if (ctx->bridge == NULL && !alcf->invoke
         && r->method == NGX_HTTP_POST && ctx->body.len
-        && ngx_armoriq_judge_moved(r, ctx) == NGX_OK)
+        && ngx_armoriq_judge_moved(r, ctx) == NGX_OK
+        && ngx_armoriq_headers_strip(r, ctx) == NGX_OK)
     {
         ctx->permit = 1;
         ctx->gated = 0;

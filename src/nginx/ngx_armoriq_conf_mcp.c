@@ -54,6 +54,7 @@ ngx_armoriq_mcp(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     mcp->name = value[1];
     mcp->uri = clcf->name;
+    mcp->conf = alcf;
 
     if (ngx_armoriq_mcp_uri(clcf)) {
         rv = ngx_armoriq_mcp_add(cf, mcp);

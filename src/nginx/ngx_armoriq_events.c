@@ -211,8 +211,12 @@ ngx_armoriq_events_judge(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 
     n = NGX_OK;
 
-    if (!ngx_armoriq_events_blank(text)) {
+    /* a server may send anything else here, and it is not ours to read */
 
+    if (!ngx_armoriq_events_blank(text)
+        && (ctx->d.mcp.cls != AIQ_MCP_STREAM
+            || aiq_mcp_list_possible(text)))
+    {
         data = text;
         rc = ngx_armoriq_list_text(r, ctx, &data);
 

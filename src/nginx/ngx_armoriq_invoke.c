@@ -14,8 +14,6 @@
 
 static ngx_int_t ngx_armoriq_invoke_enforced(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx);
-static ngx_armoriq_mcp_t *ngx_armoriq_invoke_server(ngx_http_request_t *r,
-    ngx_armoriq_ctx_t *ctx);
 static ngx_int_t ngx_armoriq_invoke_compose(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx, ngx_armoriq_bridge_t *b);
 static ngx_int_t ngx_armoriq_invoke_name(ngx_http_request_t *r,
@@ -55,7 +53,7 @@ ngx_armoriq_invoke_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    b->mcp = ngx_armoriq_invoke_server(r, ctx);
+    b->mcp = ngx_armoriq_invoke_server(r, ctx->d.server);
 
     if (b->mcp == NULL) {
         r->main->count++;
@@ -94,8 +92,8 @@ ngx_armoriq_invoke_enforced(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 
 /* the request only chooses among the locations that are configured */
 
-static ngx_armoriq_mcp_t *
-ngx_armoriq_invoke_server(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
+ngx_armoriq_mcp_t *
+ngx_armoriq_invoke_server(ngx_http_request_t *r, aiq_str_t name)
 {
     ngx_uint_t               i;
     ngx_armoriq_mcp_t      **mcp;
@@ -106,7 +104,7 @@ ngx_armoriq_invoke_server(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 
     for (i = 0; i < ascf->mcps.nelts; i++) {
 
-        if (aiq_str_eq(ngx_armoriq_str(mcp[i]->name), ctx->d.server)) {
+        if (aiq_str_eq(ngx_armoriq_str(mcp[i]->name), name)) {
             return mcp[i];
         }
     }

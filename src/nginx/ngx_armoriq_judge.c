@@ -16,6 +16,8 @@
 
 static aiq_rc_t ngx_armoriq_read_body(ngx_armoriq_ctx_t *ctx,
     aiq_request_t *in, aiq_json_t *doc);
+static aiq_rc_t ngx_armoriq_invoked(ngx_http_request_t *r,
+    ngx_armoriq_ctx_t *ctx, aiq_request_t *in);
 static ngx_int_t ngx_armoriq_keep(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx);
 static ngx_int_t ngx_armoriq_untold(ngx_http_request_t *r,
@@ -63,6 +65,10 @@ ngx_armoriq_judge(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
     }
 
     rc = ngx_armoriq_read_body(ctx, &in, &doc);
+
+    if (rc == AIQ_OK) {
+        rc = ngx_armoriq_invoked(r, ctx, &in);
+    }
 
     if (rc == AIQ_OK) {
         aiq_decide(&ctx->d, &in);
@@ -175,6 +181,7 @@ ngx_int_t
 ngx_armoriq_judge_again(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 {
     aiq_rc_t               rc;
+    uint64_t               revision;
     aiq_request_t          in;
     ngx_armoriq_worker_t  *w;
 
@@ -190,7 +197,18 @@ ngx_armoriq_judge_again(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
     rc = aiq_store_read(w->store, &in.txn, w->crypto, &ctx->d.err);
 
     if (rc == AIQ_OK) {
+        revision = ctx->d.revision;
+
         rc = aiq_decide_again(&ctx->d, &in);
+
+        /* what has decided now is in rules that others may replace */
+
+        if (ctx->d.revision != revision && ngx_armoriq_keep(r, ctx) != NGX_OK)
+        {
+            aiq_str_null(&ctx->d.policy);
+            rc = AIQ_E_NO_MEMORY;
+        }
+
         aiq_store_abort(in.txn);
     }
 
@@ -372,6 +390,81 @@ ngx_armoriq_read_body(ngx_armoriq_ctx_t *ctx, aiq_request_t *in,
     }
 
     return rc;
+}
+
+
+/*
+ * What holds in the location of the MCP server holds for an envelope that
+ * names it as well: its org, its methods, its limits, and whichever of the two
+ * is stricter on plans.
+ */
+
+static aiq_rc_t
+ngx_armoriq_invoked(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
+    aiq_request_t *in)
+{
+    size_t                   n;
+    aiq_rc_t                 rc;
+    aiq_str_t                name;
+    aiq_limit_rule_t        *limits;
+    ngx_armoriq_mcp_t       *mcp;
+    ngx_armoriq_loc_conf_t  *place;
+
+    if (!in->invoke || in->body == NULL) {
+        return AIQ_OK;
+    }
+
+    rc = aiq_json_string(in->body, aiq_json_get(in->body, 0, "mcp"), in->mem,
+                         &name);
+
+    if (rc != AIQ_OK) {
+        return aiq_is_fault(rc) ? rc : AIQ_OK;
+    }
+
+    mcp = ngx_armoriq_invoke_server(r, name);
+
+    if (mcp == NULL) {
+        return AIQ_OK;
+    }
+
+    place = mcp->conf;
+
+    in->mcp_org = ngx_armoriq_str(place->org);
+
+    if (place->methods) {
+        in->methods = place->methods->elts;
+        in->nmethods = (unsigned) place->methods->nelts;
+    }
+
+    if (place->params == AIQ_PARAMS_STRICT) {
+        in->params = AIQ_PARAMS_STRICT;
+    }
+
+    in->uses |= (place->step_uses != 0);
+
+    if (place->limits == NULL || place->limits == ctx->conf->limits) {
+        return AIQ_OK;
+    }
+
+    n = in->nlimits + place->limits->nelts;
+
+    limits = aiq_mem_alloc(in->mem, n * sizeof(aiq_limit_rule_t));
+    if (limits == NULL) {
+        return AIQ_E_NO_MEMORY;
+    }
+
+    if (in->nlimits) {
+        ngx_memcpy(limits, in->limits,
+                   in->nlimits * sizeof(aiq_limit_rule_t));
+    }
+
+    ngx_memcpy(&limits[in->nlimits], place->limits->elts,
+               place->limits->nelts * sizeof(aiq_limit_rule_t));
+
+    in->limits = limits;
+    in->nlimits = (unsigned) n;
+
+    return AIQ_OK;
 }
 
 

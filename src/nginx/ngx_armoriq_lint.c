@@ -117,7 +117,9 @@ ngx_armoriq_lint_at(ngx_armoriq_lint_t *lint, ngx_armoriq_place_t *place)
     lint->found = 0;
 
     if (clcf->handler && clcf->handler != ngx_armoriq_api_handler
-        && clcf->handler != ngx_armoriq_invoke_handler)
+        && clcf->handler != ngx_armoriq_invoke_handler
+        && clcf->handler != ngx_armoriq_metadata_handler
+        && clcf->handler != ngx_armoriq_proof_handler)
     {
         lint->dynamic = 1;
     }

@@ -557,7 +557,13 @@ ngx_armoriq_list_begin(void *data)
 
     j->open = 1;
 
-    return aiq_visible_begin(&j->visible, &j->d, &j->in);
+    rc = aiq_visible_begin(&j->visible, &j->d, &j->in);
+
+    if (rc != AIQ_OK) {
+        *j->err = j->d.err;
+    }
+
+    return rc;
 }
 
 

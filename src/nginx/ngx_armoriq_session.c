@@ -15,9 +15,11 @@
 
 static ngx_table_elt_t *ngx_armoriq_session_id(ngx_list_t *headers);
 static ngx_armoriq_opened_t *ngx_armoriq_session_find(
-    ngx_armoriq_zone_t *zone, const u_char *key, ngx_uint_t add);
+    ngx_armoriq_zone_t *zone, const u_char *key, const u_char *org);
 static ngx_int_t ngx_armoriq_session_open(ngx_armoriq_zone_t *zone,
     const u_char *key, const aiq_principal_t *who);
+static ngx_uint_t ngx_armoriq_session_sooner(ngx_armoriq_opened_t *a,
+    ngx_armoriq_opened_t *b, const u_char *org);
 static void ngx_armoriq_session_close(ngx_armoriq_zone_t *zone,
     const u_char *key);
 
@@ -35,7 +37,7 @@ ngx_armoriq_session(void *data, const aiq_hash_t session,
 
     ngx_shmtx_lock(&zone->shpool->mutex);
 
-    s = ngx_armoriq_session_find(zone, session, 0);
+    s = ngx_armoriq_session_find(zone, session, NULL);
 
     found = (s != NULL && aiq_principal_same(&s->who, who));
 
@@ -127,11 +129,11 @@ ngx_armoriq_session_id(ngx_list_t *headers)
 }
 
 
-/* add: a free place, or the one in the set that was not used for longest */
+/* org: to be added, so give it a place, if need be that of another one */
 
 static ngx_armoriq_opened_t *
 ngx_armoriq_session_find(ngx_armoriq_zone_t *zone, const u_char *key,
-    ngx_uint_t add)
+    const u_char *org)
 {
     uint64_t               set;
     ngx_uint_t             i;
@@ -149,12 +151,35 @@ ngx_armoriq_session_find(ngx_armoriq_zone_t *zone, const u_char *key,
             return &s[i];
         }
 
-        if (s[i].used < oldest->used) {
+        if (ngx_armoriq_session_sooner(&s[i], oldest, org)) {
             oldest = &s[i];
         }
     }
 
-    return add ? oldest : NULL;
+    return org ? oldest : NULL;
+}
+
+
+/*
+ * Which of two places is given up for a session of this org: a free one, then
+ * one of its own, so that an org that opens many ends its own, and then the
+ * one that was not used for longest.
+ */
+
+static ngx_uint_t
+ngx_armoriq_session_sooner(ngx_armoriq_opened_t *a, ngx_armoriq_opened_t *b,
+    const u_char *org)
+{
+    ngx_uint_t  own[2];
+
+    if (org == NULL || a->used == 0 || b->used == 0) {
+        return a->used == 0 && b->used;
+    }
+
+    own[0] = (ngx_memcmp(a->who.part[AIQ_PRINCIPAL_ORG], org, 16) == 0);
+    own[1] = (ngx_memcmp(b->who.part[AIQ_PRINCIPAL_ORG], org, 16) == 0);
+
+    return own[0] != own[1] ? own[0] : a->used < b->used;
 }
 
 
@@ -169,7 +194,7 @@ ngx_armoriq_session_open(ngx_armoriq_zone_t *zone, const u_char *key,
 
     ngx_shmtx_lock(&zone->shpool->mutex);
 
-    s = ngx_armoriq_session_find(zone, key, 1);
+    s = ngx_armoriq_session_find(zone, key, who->part[AIQ_PRINCIPAL_ORG]);
 
     if (s->used && ngx_memcmp(s->key, key, AIQ_HASH_LEN) == 0) {
 
@@ -202,7 +227,7 @@ ngx_armoriq_session_close(ngx_armoriq_zone_t *zone, const u_char *key)
 
     ngx_shmtx_lock(&zone->shpool->mutex);
 
-    s = ngx_armoriq_session_find(zone, key, 0);
+    s = ngx_armoriq_session_find(zone, key, NULL);
 
     if (s) {
         s->used = 0;
