@@ -48,7 +48,7 @@ const aiq_ctl_opt_t  aiq_ctl_audit_query_opts[] = {
     { "tool", "T", "of this tool; * stands for anything", 0, 0 },
     { "verdict", "V", "PERMIT, DENY or HOLD", 0, 0 },
     { "reason", "R", "OK, or why not: STEP_USED, ...", 0, 0 },
-    { "status", "S", "executed, not_sent, upstream_error, client_abort,"
+    { "status", "S", "of the outcome: executed, not_sent, ...; or"
       " unknown", 0, 0 },
     { "rid", "ID", "the request with this id", 0, 0 },
     { "jti", "JTI", "with this token", 0, 0 },
