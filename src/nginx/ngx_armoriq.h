@@ -256,6 +256,9 @@ typedef struct {
 void ngx_armoriq_headers_read(ngx_http_request_t *r, aiq_request_t *in);
 ngx_int_t ngx_armoriq_headers_strip(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx);
+ngx_table_elt_t *ngx_armoriq_header_find(ngx_list_t *headers,
+    ngx_str_t *name);
+void ngx_armoriq_header_hide(ngx_http_request_t *r, ngx_str_t *names);
 ngx_table_elt_t *ngx_armoriq_header_next(ngx_list_part_t **part,
     ngx_uint_t *i);
 

@@ -27,7 +27,6 @@ static void ngx_armoriq_bridge_redirect(ngx_http_request_t *r,
 static ngx_int_t ngx_armoriq_bridge_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_armoriq_bridge_lost(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx, ngx_armoriq_bridge_t *b);
-static void ngx_armoriq_bridge_hide(ngx_http_request_t *r);
 static ngx_int_t ngx_armoriq_bridge_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
 static ngx_armoriq_session_t *ngx_armoriq_bridge_slot(
@@ -408,6 +407,11 @@ ngx_armoriq_bridge_header_filter(ngx_http_request_t *r)
     ngx_armoriq_ctx_t     *ctx;
     ngx_armoriq_bridge_t  *b;
 
+    static ngx_str_t  session[] = {
+        ngx_string("mcp-session-id"),
+        ngx_null_string
+    };
+
     ctx = r->internal ? ngx_armoriq_get_ctx(r) : NULL;
 
     b = ctx ? ctx->bridge : NULL;
@@ -441,7 +445,9 @@ ngx_armoriq_bridge_header_filter(ngx_http_request_t *r)
         return ngx_armoriq_bridge_lost(r, ctx, b);
     }
 
-    ngx_armoriq_bridge_hide(r);
+    /* the session is ours, not the client's */
+
+    ngx_armoriq_header_hide(r, session);
 
     return ngx_http_next_header_filter(r);
 }
@@ -502,30 +508,6 @@ ngx_armoriq_bridge_lost(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
     }
 
     return NGX_ERROR;
-}
-
-
-/* the session is ours, not the client's */
-
-static void
-ngx_armoriq_bridge_hide(ngx_http_request_t *r)
-{
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
-
-    part = &r->headers_out.headers.part;
-    i = 0;
-
-    while ((h = ngx_armoriq_header_next(&part, &i)) != NULL) {
-
-        if (h->key.len == 14
-            && ngx_strncasecmp(h->key.data, (u_char *) "Mcp-Session-Id", 14)
-               == 0)
-        {
-            h->hash = 0;
-        }
-    }
 }
 
 

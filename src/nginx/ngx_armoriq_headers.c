@@ -390,3 +390,57 @@ ngx_armoriq_header_next(ngx_list_part_t **part, ngx_uint_t *i)
 
     return &h[(*i)++];
 }
+
+
+/* by name, in any case; NULL: none, or hidden from the client */
+
+ngx_table_elt_t *
+ngx_armoriq_header_find(ngx_list_t *headers, ngx_str_t *name)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    part = &headers->part;
+    i = 0;
+
+    while ((h = ngx_armoriq_header_next(&part, &i)) != NULL) {
+
+        if (h->hash && h->key.len == name->len
+            && ngx_strncasecmp(h->key.data, name->data, name->len) == 0)
+        {
+            return h;
+        }
+    }
+
+    return NULL;
+}
+
+
+/* of an answer; whole families by their front, which ends in a hyphen */
+
+void
+ngx_armoriq_header_hide(ngx_http_request_t *r, ngx_str_t *names)
+{
+    ngx_str_t        *name;
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    part = &r->headers_out.headers.part;
+    i = 0;
+
+    while ((h = ngx_armoriq_header_next(&part, &i)) != NULL) {
+
+        for (name = names; name->len; name++) {
+
+            if ((h->key.len == name->len
+                 || (h->key.len > name->len
+                     && name->data[name->len - 1] == '-'))
+                && ngx_strncasecmp(h->key.data, name->data, name->len) == 0)
+            {
+                h->hash = 0;
+            }
+        }
+    }
+}

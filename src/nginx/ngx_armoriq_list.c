@@ -47,7 +47,6 @@ static aiq_rc_t ngx_armoriq_list_read(ngx_http_request_t *r,
     aiq_err_t *err);
 static aiq_rc_t ngx_armoriq_list_begin(void *data);
 static aiq_rc_t ngx_armoriq_list_visible(void *data, aiq_str_t tool);
-static void ngx_armoriq_list_drop(ngx_http_request_t *r, ngx_str_t *names);
 static void ngx_armoriq_list_changed(ngx_http_request_t *r);
 
 
@@ -395,7 +394,7 @@ ngx_armoriq_list_error_headers(ngx_http_request_t *r, ngx_armoriq_list_t *l,
     l->failed = 1;
 
     ngx_armoriq_list_changed(r);
-    ngx_armoriq_list_drop(r, ngx_armoriq_list_of_answer);
+    ngx_armoriq_header_hide(r, ngx_armoriq_list_of_answer);
 
     r->headers_out.content_encoding = NULL;
     r->headers_out.status = (ngx_uint_t) aiq_http_status(rc);
@@ -584,32 +583,7 @@ ngx_armoriq_list_changed(ngx_http_request_t *r)
     ngx_http_clear_accept_ranges(r);
     ngx_http_clear_etag(r);
 
-    ngx_armoriq_list_drop(r, ngx_armoriq_list_of_bytes);
-}
-
-
-static void
-ngx_armoriq_list_drop(ngx_http_request_t *r, ngx_str_t *names)
-{
-    ngx_str_t        *name;
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
-
-    part = &r->headers_out.headers.part;
-    i = 0;
-
-    while ((h = ngx_armoriq_header_next(&part, &i)) != NULL) {
-
-        for (name = names; name->len; name++) {
-
-            if (h->key.len == name->len
-                && ngx_strncasecmp(h->key.data, name->data, name->len) == 0)
-            {
-                h->hash = 0;
-            }
-        }
-    }
+    ngx_armoriq_header_hide(r, ngx_armoriq_list_of_bytes);
 }
 
 

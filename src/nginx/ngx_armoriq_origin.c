@@ -27,7 +27,6 @@
 
 static ngx_table_elt_t *ngx_armoriq_origin_only(ngx_http_request_t *r,
     ngx_str_t *name);
-static void ngx_armoriq_origin_hide(ngx_http_request_t *r);
 static ngx_int_t ngx_armoriq_origin_names(ngx_http_request_t *r,
     ngx_str_t *names);
 static u_char *ngx_armoriq_origin_params(u_char *dst, ngx_str_t *asked,
@@ -119,6 +118,11 @@ ngx_armoriq_origin_header(ngx_http_request_t *r)
     ngx_armoriq_ctx_t       *ctx;
     ngx_armoriq_loc_conf_t  *alcf;
 
+    static ngx_str_t  family[] = {
+        ngx_string("access-control-"),
+        ngx_null_string
+    };
+
     alcf = ngx_http_get_module_loc_conf(r, ngx_armoriq_module);
 
     if (ngx_armoriq_is_metadata(r)) {
@@ -138,7 +142,11 @@ ngx_armoriq_origin_header(ngx_http_request_t *r)
         return NGX_OK;
     }
 
-    ngx_armoriq_origin_hide(r);
+    /* those of a preflight were added with the answer itself */
+
+    if (r->upstream) {
+        ngx_armoriq_header_hide(r, family);
+    }
 
     if (ngx_armoriq_add_header(r, "Access-Control-Allow-Origin",
                                (u_char *) origin->data, origin->len)
@@ -152,35 +160,6 @@ ngx_armoriq_origin_header(ngx_http_request_t *r)
     return ngx_armoriq_add_header(r, "Access-Control-Expose-Headers",
                                   (u_char *) NGX_ARMORIQ_CORS_EXPOSE,
                                   sizeof(NGX_ARMORIQ_CORS_EXPOSE) - 1);
-}
-
-
-/* of an MCP server; those of a preflight are added with the answer itself */
-
-static void
-ngx_armoriq_origin_hide(ngx_http_request_t *r)
-{
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
-
-    if (r->upstream == NULL) {
-        return;
-    }
-
-    part = &r->headers_out.headers.part;
-    i = 0;
-
-    while ((h = ngx_armoriq_header_next(&part, &i)) != NULL) {
-
-        if (h->key.len > sizeof("Access-Control-") - 1
-            && ngx_strncasecmp(h->key.data, (u_char *) "Access-Control-",
-                               sizeof("Access-Control-") - 1)
-               == 0)
-        {
-            h->hash = 0;
-        }
-    }
 }
 
 

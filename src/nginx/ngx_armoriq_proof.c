@@ -53,29 +53,15 @@ ngx_int_t
 ngx_armoriq_proof_header(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 {
     u_char                *p, *leaf;
-    ngx_uint_t             i;
-    ngx_list_part_t       *part;
-    ngx_table_elt_t       *h;
     ngx_armoriq_worker_t  *w;
 
-    static ngx_str_t  record = ngx_string("X-ArmorIQ-Record");
-    static ngx_str_t  hash = ngx_string("X-ArmorIQ-Leaf");
+    static ngx_str_t  names[] = {
+        ngx_string("X-ArmorIQ-Record"),
+        ngx_string("X-ArmorIQ-Leaf"),
+        ngx_null_string
+    };
 
-    part = &r->headers_out.headers.part;
-    i = 0;
-
-    for (h = ngx_armoriq_header_next(&part, &i);
-         h;
-         h = ngx_armoriq_header_next(&part, &i))
-    {
-        if ((h->key.len == record.len
-             && ngx_strncasecmp(h->key.data, record.data, record.len) == 0)
-            || (h->key.len == hash.len
-                && ngx_strncasecmp(h->key.data, hash.data, hash.len) == 0))
-        {
-            h->hash = 0;
-        }
-    }
+    ngx_armoriq_header_hide(r, names);
 
     w = ngx_armoriq_get_worker(r);
 
@@ -92,14 +78,14 @@ ngx_armoriq_proof_header(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
     leaf = ngx_sprintf(p, "%V/%uL", &w->origin, ctx->intent.seq);
     (void) ngx_hex_dump(leaf, ctx->intent.leaf, AIQ_HASH_LEN);
 
-    if (ngx_armoriq_add_header(r, (char *) record.data, p,
+    if (ngx_armoriq_add_header(r, (char *) names[0].data, p,
                                (size_t) (leaf - p))
         != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    return ngx_armoriq_add_header(r, (char *) hash.data, leaf,
+    return ngx_armoriq_add_header(r, (char *) names[1].data, leaf,
                                   2 * AIQ_HASH_LEN);
 }
 

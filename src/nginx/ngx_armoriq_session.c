@@ -13,7 +13,6 @@
 #include "ngx_armoriq_shm.h"
 
 
-static ngx_table_elt_t *ngx_armoriq_session_id(ngx_list_t *headers);
 static ngx_armoriq_opened_t *ngx_armoriq_session_find(
     ngx_armoriq_zone_t *zone, const u_char *key, const u_char *org);
 static ngx_int_t ngx_armoriq_session_open(ngx_armoriq_zone_t *zone,
@@ -61,6 +60,8 @@ ngx_armoriq_session_header(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
     ngx_table_elt_t       *h;
     ngx_armoriq_worker_t  *w;
 
+    static ngx_str_t  name = ngx_string("Mcp-Session-Id");
+
     /* those of /invoke are ours, and not shown to the client */
 
     if (ctx->bridge || ctx->d.mcp.modern || ctx->d.org.len == 0
@@ -75,9 +76,9 @@ ngx_armoriq_session_header(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
         return NGX_OK;
     }
 
-    h = ngx_armoriq_session_id(ctx->d.mcp.cls == AIQ_MCP_TERMINATE
-                               ? &r->headers_in.headers
-                               : &r->headers_out.headers);
+    h = ngx_armoriq_header_find(ctx->d.mcp.cls == AIQ_MCP_TERMINATE
+                                ? &r->headers_in.headers
+                                : &r->headers_out.headers, &name);
     if (h == NULL) {
         return NGX_OK;
     }
@@ -102,30 +103,6 @@ ngx_armoriq_session_header(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
     }
 
     return NGX_OK;
-}
-
-
-static ngx_table_elt_t *
-ngx_armoriq_session_id(ngx_list_t *headers)
-{
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
-
-    part = &headers->part;
-    i = 0;
-
-    while ((h = ngx_armoriq_header_next(&part, &i)) != NULL) {
-
-        if (h->hash && h->key.len == 14
-            && ngx_strncasecmp(h->key.data, (u_char *) "Mcp-Session-Id", 14)
-               == 0)
-        {
-            return h;
-        }
-    }
-
-    return NULL;
 }
 
 

@@ -78,24 +78,15 @@ ngx_armoriq_is_events(ngx_http_request_t *r)
 static ngx_int_t
 ngx_armoriq_stream_add(ngx_http_request_t *r, char *name, char *value)
 {
-    size_t            len;
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    ngx_str_t  s;
 
-    len = ngx_strlen(name);
-    part = &r->headers_out.headers.part;
-    i = 0;
+    s.data = (u_char *) name;
+    s.len = ngx_strlen(name);
 
-    while ((h = ngx_armoriq_header_next(&part, &i)) != NULL) {
-
-        if (h->hash && h->key.len == len
-            && ngx_strncasecmp(h->key.data, (u_char *) name, len) == 0)
-        {
-            return NGX_OK;
-        }
+    if (ngx_armoriq_header_find(&r->headers_out.headers, &s)) {
+        return NGX_OK;
     }
 
     return ngx_armoriq_add_header(r, name, (u_char *) value,
-                                   ngx_strlen(value));
+                                  ngx_strlen(value));
 }
