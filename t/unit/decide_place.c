@@ -50,6 +50,11 @@ static const aiq_method_rule_t  identity[] = {
 };
 
 
+static const aiq_method_rule_t  everything = {
+    aiq_string("*"), AIQ_NEED_INTENT
+};
+
+
 static const row_t  rows[] = {
     { "the org of the place", AIQ_OK, ALL, { 0 }, NULL, t_org },
     { "another org's place", AIQ_D_ORG_NOT_ALLOWED, ALL, { 0 }, NULL,
@@ -413,6 +418,19 @@ test_methods(void)
     rq.methods = &identity[2];
     rq.nmethods = 1;
     same_rc(decide(), AIQ_D_TOKEN_MISSING, "a call under \"* identity\"");
+
+    /* and may ask for one everywhere, without making a riddle of tools */
+
+    make(&acme, NATIVE, &(change_t) { 0 });
+    rq.methods = &everything;
+    rq.nmethods = 1;
+    same_rc(decide(), AIQ_OK, "a call under \"* intent\"");
+    ok(visible("read"), "and its tool is shown");
+
+    make(&acme, NATIVE, &(change_t) { .body = LIST });
+    t_identity();
+    ok(decide() == AIQ_OK && visible("other") && !visible("resources/read"),
+       "a tool that cannot be called is not shown");
 
     /* a step could mean the tool or the method */
 
