@@ -79,8 +79,8 @@ typedef struct {
 } aiq_decide_ops_t;
 
 
-/* policies, issuers and servers of one org, compiled; the caller may keep it as long
-   as the revision of the store is the same */
+/* policies, issuers and servers of one org, compiled; the caller may keep it
+   as long as the revision of the store is the same */
 
 typedef struct {
     uint64_t                  revision;
@@ -307,7 +307,8 @@ int aiq_principal_same(const aiq_principal_t *opener,
  * issuer and policies are asked again if the revision is not that of d (trust
  * B61).  Only strings named here are used, so the caller keeps copies of these
  * alone: server, tool, org, user, agent, apikey.id, token.jti, token.kid,
- * token.key, token.policy; and of the rest token.form, token.public_key, mcp.cls.
+ * token.key, token.policy; and of the rest token.form, token.public_key,
+ * mcp.cls.
  */
 
 aiq_rc_t aiq_decide_again(aiq_decision_t *d, const aiq_request_t *in);

@@ -81,7 +81,8 @@ aiq_rc_t aiq_mcp_read(aiq_mcp_t *m, const aiq_json_t *doc,
  * which we do not have.  So a header is refused if there is an argument of its
  * name, in any case and at any depth, and its value is that of no argument at
  * all: that is a lie in any schema.  Others are for the server, which knows.
- * name is without "mcp-param-", in lower case.  AIQ_D_HEADER_MISMATCH, AIQ_D_HEADER_DUPLICATE.
+ * name is without "mcp-param-", in lower case.  AIQ_D_HEADER_MISMATCH,
+ * AIQ_D_HEADER_DUPLICATE.
  */
 
 #define AIQ_MCP_PARAMS_MAX   32       /* headers of a request */

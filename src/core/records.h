@@ -25,7 +25,8 @@
 
 typedef struct {
     aiq_str_t           name;
-    unsigned            permit:1;     /* what no policy speaks of is permitted */
+    unsigned            permit:1;     /* what no policy speaks of is
+                                         permitted */
     unsigned            active:1;
     aiq_str_t           issuer;       /* kid that signs new tokens */
     int64_t             created;
@@ -48,7 +49,7 @@ typedef struct {
 typedef struct {
     aiq_str_t           id;           /* "key_..." */
     aiq_str_t           org;
-    aiq_str_t           user;         /* empty: speaks for any user of the org */
+    aiq_str_t           user;         /* empty: for any user of the org */
     aiq_str_t           agent;        /* empty: for any agent */
     aiq_str_t           note;
     unsigned            active:1;

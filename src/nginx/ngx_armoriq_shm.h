@@ -3,8 +3,9 @@
  * Copyright (C) ngx_armoriq authors
  *
  * The layout of the zone: tables of verified signatures and of sessions, a
- * tree of used steps and rate buckets, and the ring of audit records.  Everything is under
- * shpool->mutex, the one lock that the master frees when a worker dies.
+ * tree of used steps and rate buckets, and the ring of audit records.
+ * Everything is under shpool->mutex, the one lock that the master frees when a
+ * worker dies.
  */
 
 
