@@ -298,10 +298,8 @@ sub lost_sessions {
         my @new = map { (split m{/}, $_->{json}{method})[-1] }
                   (reached($mcp))[$hits .. scalar(reached($mcp)) - 1];
 
-        # a session whose place another one took was not tried again
-
-        like("@new", qr/^(?:call )?initialize initialized call$/,
-             "$mcp: one new handshake");
+        is("@new", 'call initialize initialized call',
+           "$mcp: one new handshake");
         is(executed($mcp) - $done, 1, "$mcp: one execution");
         outcome("$mcp: the step is used", '409 STEP_USED',
                 invoke($mcp, token => $once));

@@ -582,12 +582,17 @@ ngx_armoriq_bridge_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 }
 
 
-/* one slot per hash value: a collision costs a handshake, nothing else */
+/*
+ * The place of a session: its own, a free one of its set, or that of another
+ * one, which costs that a handshake.
+ */
 
 static ngx_armoriq_session_t *
 ngx_armoriq_bridge_slot(ngx_armoriq_worker_t *w, ngx_armoriq_bridge_t *b)
 {
-    ngx_uint_t  i;
+    u_char                 *key;
+    ngx_uint_t              i, set;
+    ngx_armoriq_session_t  *slot, *place;
 
     if (w->sessions == NULL) {
         w->sessions = ngx_pcalloc(w->cycle->pool, NGX_ARMORIQ_SESSIONS
@@ -598,9 +603,28 @@ ngx_armoriq_bridge_slot(ngx_armoriq_worker_t *w, ngx_armoriq_bridge_t *b)
         }
     }
 
-    i = (b->session.key[0] << 8 | b->session.key[1]) % NGX_ARMORIQ_SESSIONS;
+    key = b->session.key;
 
-    return &w->sessions[i];
+    set = (key[0] << 8 | key[1])
+          % (NGX_ARMORIQ_SESSIONS / NGX_ARMORIQ_SESSION_PLACES);
+
+    slot = &w->sessions[set * NGX_ARMORIQ_SESSION_PLACES];
+    place = &slot[key[2] % NGX_ARMORIQ_SESSION_PLACES];
+
+    for (i = 0; i < NGX_ARMORIQ_SESSION_PLACES; i++) {
+
+        if (ngx_memcmp(slot[i].key, key, AIQ_HASH_LEN) == 0) {
+            return &slot[i];
+        }
+
+        /* every session has a version */
+
+        if (slot[i].protocol[0] == '\0') {
+            place = &slot[i];
+        }
+    }
+
+    return place;
 }
 
 

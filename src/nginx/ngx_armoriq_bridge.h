@@ -22,6 +22,7 @@
 
 #define NGX_ARMORIQ_SESSION        256      /* bytes of a session id and NUL */
 #define NGX_ARMORIQ_SESSIONS       512      /* remembered by a worker */
+#define NGX_ARMORIQ_SESSION_PLACES 8        /* for those that hash alike */
 #define NGX_ARMORIQ_REPLY          65536    /* bytes of a handshake answer */
 
 
