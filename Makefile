@@ -12,6 +12,11 @@ SAN       = -fsanitize=address,undefined -fno-sanitize-recover=all \
 INC       = -Isrc/core
 LIBS      = -ljansson -llmdb -lcrypto -lpthread -lm
 
+# only the CLI speaks to others: neither the module nor the core needs it
+
+CURL_INC := $(shell pkg-config --cflags libcurl 2>/dev/null)
+CURL_LIB := $(shell pkg-config --libs libcurl 2>/dev/null || echo -lcurl)
+
 CORE_SRC := $(wildcard src/core/*.c)
 CORE_HDR := $(wildcard src/core/*.h)
 CTL_SRC  := $(wildcard src/ctl/*.c)
@@ -81,10 +86,10 @@ $(BUILD)/libarmoriq.a: $(CORE_OBJ)
 
 $(BUILD)/ctl/%.o: src/ctl/%.c $(CTL_HDR) $(CORE_HDR)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(WARN) $(INC) -c -o $@ $<
+	$(CC) $(CFLAGS) $(WARN) $(INC) $(CURL_INC) -c -o $@ $<
 
 $(BUILD)/armoriqctl: $(CTL_OBJ) $(BUILD)/libarmoriq.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(CURL_LIB)
 
 $(BUILD)/unit/%: t/unit/%.c $(UNIT_HDR) $(BUILD)/libarmoriq.a
 	@mkdir -p $(@D)
