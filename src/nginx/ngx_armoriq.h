@@ -29,7 +29,7 @@
 #define NGX_ARMORIQ_CHECKPOINT   1000     /* between two, milliseconds */
 #define NGX_ARMORIQ_CHECKPOINT_RECORDS  65536
 #define NGX_ARMORIQ_TASK_TIME    60000    /* of a thread, milliseconds */
-#define NGX_ARMORIQ_API_TASKS    16       /* of a worker, at a time */
+#define NGX_ARMORIQ_JOBS         16       /* of a worker, at a time */
 #define NGX_ARMORIQ_RID_LEN      AIQ_AUDIT_RID_LEN
 
 #define NGX_ARMORIQ_LINT_OFF     0        /* what the lint does with errors */
@@ -40,6 +40,7 @@
 typedef struct ngx_armoriq_shctx_s   ngx_armoriq_shctx_t;
 typedef struct ngx_armoriq_worker_s  ngx_armoriq_worker_t;
 typedef struct ngx_armoriq_bridge_s  ngx_armoriq_bridge_t;
+typedef struct ngx_armoriq_job_s     ngx_armoriq_job_t;
 
 typedef struct ngx_armoriq_loc_conf_s  ngx_armoriq_loc_conf_t;
 
@@ -196,7 +197,7 @@ struct ngx_armoriq_worker_s {
     ngx_str_t                      inst;
     uint64_t                       rid[2];      /* random, counter */
     uint64_t                       calls;       /* JSON-RPC ids of ours */
-    ngx_uint_t                     api_tasks;   /* under way */
+    ngx_uint_t                     jobs;        /* under way */
     struct ngx_armoriq_session_s  *sessions;    /* with MCP servers */
     u_char                         inst_buf[32];
 };
@@ -383,6 +384,36 @@ ngx_uint_t ngx_armoriq_task_done(ngx_event_t *ev);
 /* after a wait of ours: as ngx_http_copy_thread_event_handler() does */
 
 void ngx_armoriq_wake(ngx_http_request_t *r);
+
+
+/*
+ * A job: a thread works for a request, which is then answered.  It is the
+ * first member of what the thread is to know; all is zero at first but task.
+ * thread() has that and memory: no request, no pool, no event loop.  send()
+ * says what ngx_http_finalize_request() is to be told.
+ */
+
+struct ngx_armoriq_job_s {
+    ngx_http_request_t       *request;  /* NULL: the thread has come back */
+    ngx_thread_task_t        *task;
+
+    void                    (*thread)(ngx_armoriq_job_t *job);
+    ngx_int_t               (*send)(ngx_http_request_t *r,
+                                    ngx_armoriq_job_t *job);
+    size_t                    size;     /* of memory */
+
+    u_char                   *memory;   /* lives as long as the request */
+    aiq_rc_t                  rc;
+    aiq_err_t                 err;
+    ngx_str_t                 answer;
+};
+
+void *ngx_armoriq_job_alloc(ngx_http_request_t *r, size_t size);
+
+/* NGX_ERROR: too many already; else r is blocked, and send() will be called */
+
+ngx_int_t ngx_armoriq_job_post(ngx_http_request_t *r, ngx_armoriq_worker_t *w,
+    ngx_armoriq_job_t *job);
 
 
 #define ngx_armoriq_str(s)   (aiq_str_t) { (s).len, (s).data }

@@ -19,31 +19,24 @@
 
 
 typedef struct ngx_armoriq_api_s       ngx_armoriq_api_t;
-typedef struct ngx_armoriq_api_task_s  ngx_armoriq_api_task_t;
+typedef struct ngx_armoriq_api_job_s   ngx_armoriq_api_job_t;
 
 struct ngx_armoriq_api_s {
     ngx_uint_t              method;
     ngx_str_t               path;
     ngx_int_t             (*handler)(ngx_http_request_t *r);
-    void                  (*thread)(ngx_armoriq_api_task_t *t);
+    void                  (*thread)(ngx_armoriq_api_job_t *t);
 };
 
 
-/* all that the thread sees: no request, no pool, no event loop */
-
-struct ngx_armoriq_api_task_s {
-    ngx_http_request_t     *request;
+struct ngx_armoriq_api_job_s {
+    ngx_armoriq_job_t       job;
     const ngx_armoriq_api_t *api;
     aiq_store_t            *store;
     aiq_str_t               body;
     aiq_apikey_t            key;
     aiq_addr_t              source;
     int64_t                 now;
-
-    aiq_rc_t                rc;
-    aiq_err_t               err;
-    ngx_str_t               answer;
-    u_char                 *memory;
 };
 
 
@@ -55,15 +48,14 @@ static aiq_rc_t ngx_armoriq_api_key(ngx_http_request_t *r,
     aiq_apikey_t *key, aiq_err_t *err);
 static ngx_int_t ngx_armoriq_api_text(ngx_http_request_t *r,
     aiq_str_t *text);
-static void ngx_armoriq_api_thread(void *data, ngx_log_t *log);
-static void ngx_armoriq_api_event(ngx_event_t *ev);
-static void ngx_armoriq_api_done(ngx_http_request_t *r);
-static void ngx_armoriq_api_cleanup(void *data);
+static void ngx_armoriq_api_thread(ngx_armoriq_job_t *job);
+static ngx_int_t ngx_armoriq_api_send(ngx_http_request_t *r,
+    ngx_armoriq_job_t *job);
 static ngx_int_t ngx_armoriq_api_error(ngx_http_request_t *r, aiq_rc_t rc,
     aiq_err_t *err);
 static ngx_int_t ngx_armoriq_api_health(ngx_http_request_t *r);
-static void ngx_armoriq_api_token(ngx_armoriq_api_task_t *t);
-static aiq_rc_t ngx_armoriq_api_token_read(ngx_armoriq_api_task_t *t,
+static void ngx_armoriq_api_token(ngx_armoriq_api_job_t *t);
+static aiq_rc_t ngx_armoriq_api_token_read(ngx_armoriq_api_job_t *t,
     aiq_json_t *doc, aiq_issue_t *in);
 static aiq_rc_t ngx_armoriq_api_owner(aiq_str_t bound, aiq_str_t *asked,
     const char *field, aiq_err_t *err);
@@ -239,10 +231,8 @@ ngx_armoriq_api_start(ngx_http_request_t *r)
     aiq_rc_t                  rc;
     aiq_err_t                 err;
     ngx_uint_t                known;
-    ngx_thread_task_t        *task;
-    ngx_pool_cleanup_t       *cln;
     ngx_armoriq_worker_t     *w;
-    ngx_armoriq_api_task_t   *t;
+    ngx_armoriq_api_job_t    *t;
 
     w = ngx_armoriq_get_worker(r);
 
@@ -250,19 +240,11 @@ ngx_armoriq_api_start(ngx_http_request_t *r)
         return ngx_armoriq_api_error(r, AIQ_E_STORE_UNAVAILABLE, NULL);
     }
 
-    task = ngx_thread_task_alloc(r->pool, sizeof(ngx_armoriq_api_task_t));
-    cln = ngx_pool_cleanup_add(r->pool, 0);
+    t = ngx_armoriq_job_alloc(r, sizeof(ngx_armoriq_api_job_t));
 
-    if (task == NULL || cln == NULL) {
+    if (t == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-
-    t = task->ctx;
-
-    ngx_memzero(t, sizeof(ngx_armoriq_api_task_t));
-
-    cln->handler = ngx_armoriq_api_cleanup;
-    cln->data = t;
 
     err.text[0] = '\0';
 
@@ -276,32 +258,19 @@ ngx_armoriq_api_start(ngx_http_request_t *r)
         return ngx_armoriq_api_error(r, AIQ_D_BODY_TOO_LARGE, NULL);
     }
 
-    t->request = r;
+    t->job.thread = ngx_armoriq_api_thread;
+    t->job.send = ngx_armoriq_api_send;
+    t->job.size = NGX_ARMORIQ_API_ARENA;
+
     t->api = ngx_armoriq_api_find(r, &known);
     t->store = w->store;
     t->now = ngx_time();
 
     ngx_armoriq_source(r, &t->source);
 
-    task->handler = ngx_armoriq_api_thread;
-    task->event.handler = ngx_armoriq_api_event;
-    task->event.data = t;
-
-    /* the threads are those that write records, too: leave some to them */
-
-    if (w->api_tasks >= NGX_ARMORIQ_API_TASKS
-        || ngx_armoriq_task_post(w->conf->thread_pool, task) != NGX_OK)
-    {
+    if (ngx_armoriq_job_post(r, w, &t->job) != NGX_OK) {
         return ngx_armoriq_api_error(r, AIQ_E_STORE_UNAVAILABLE, NULL);
     }
-
-    w->api_tasks++;
-
-    r->main->blocked++;
-    r->aio = 1;
-
-    r->write_event_handler = ngx_armoriq_api_done;
-    r->read_event_handler = ngx_http_test_reading;
 
     return NGX_AGAIN;
 }
@@ -429,93 +398,20 @@ ngx_armoriq_api_text(ngx_http_request_t *r, aiq_str_t *text)
 
 
 static void
-ngx_armoriq_api_thread(void *data, ngx_log_t *log)
+ngx_armoriq_api_thread(ngx_armoriq_job_t *job)
 {
-    ngx_armoriq_api_task_t *t = data;
-
-    t->memory = malloc(NGX_ARMORIQ_API_ARENA);
-
-    if (t->memory == NULL) {
-        t->rc = AIQ_E_NO_MEMORY;
-        return;
-    }
+    ngx_armoriq_api_job_t *t = (ngx_armoriq_api_job_t *) job;
 
     t->api->thread(t);
 }
 
 
-static void
-ngx_armoriq_api_event(ngx_event_t *ev)
+static ngx_int_t
+ngx_armoriq_api_send(ngx_http_request_t *r, ngx_armoriq_job_t *job)
 {
-    ngx_http_request_t      *r;
-    ngx_armoriq_worker_t    *w;
-    ngx_armoriq_api_task_t  *t;
-
-    if (!ngx_armoriq_task_done(ev)) {
-        return;
-    }
-
-    t = ev->data;
-    r = t->request;
-
-    w = ngx_armoriq_get_worker(r);
-
-    if (w) {
-        w->api_tasks--;
-    }
-
-    r->main->blocked--;
-    r->aio = 0;
-
-    /* found by the write event handler through the cleanup list */
-
-    t->request = NULL;
-
-    ngx_armoriq_wake(r);
-}
-
-
-static void
-ngx_armoriq_api_done(ngx_http_request_t *r)
-{
-    ngx_pool_cleanup_t      *cln;
-    ngx_armoriq_api_task_t  *t;
-
-    for (cln = r->pool->cleanup; cln; cln = cln->next) {
-
-        if (cln->handler == ngx_armoriq_api_cleanup) {
-            break;
-        }
-    }
-
-    t = cln ? cln->data : NULL;
-
-    if (t == NULL || t->request) {
-
-        /* a write event before the thread has come back */
-
-        return;
-    }
-
-    r->write_event_handler = ngx_http_request_empty_handler;
-
-    if (t->rc != AIQ_OK) {
-        ngx_http_finalize_request(r, ngx_armoriq_api_error(r, t->rc,
-                                                           &t->err));
-        return;
-    }
-
-    ngx_http_finalize_request(r, ngx_armoriq_send_json(r, NGX_HTTP_OK,
-                                                       &t->answer));
-}
-
-
-static void
-ngx_armoriq_api_cleanup(void *data)
-{
-    ngx_armoriq_api_task_t *t = data;
-
-    free(t->memory);
+    return (job->rc == AIQ_OK)
+           ? ngx_armoriq_send_json(r, NGX_HTTP_OK, &job->answer)
+           : ngx_armoriq_api_error(r, job->rc, &job->err);
 }
 
 
@@ -596,7 +492,7 @@ ngx_armoriq_api_health(ngx_http_request_t *r)
 /* wire.md A3, in a thread */
 
 static void
-ngx_armoriq_api_token(ngx_armoriq_api_task_t *t)
+ngx_armoriq_api_token(ngx_armoriq_api_job_t *t)
 {
     size_t              size;
     aiq_mem_t           mem;
@@ -605,8 +501,8 @@ ngx_armoriq_api_token(ngx_armoriq_api_task_t *t)
     aiq_issue_t         in;
     aiq_issued_pair_t   issued;
 
-    mem.pos = t->memory;
-    mem.end = t->memory + NGX_ARMORIQ_API_ARENA;
+    mem.pos = t->job.memory;
+    mem.end = t->job.memory + NGX_ARMORIQ_API_ARENA;
 
     ngx_memzero(&in, sizeof(aiq_issue_t));
 
@@ -614,28 +510,28 @@ ngx_armoriq_api_token(ngx_armoriq_api_task_t *t)
     in.crypto = aiq_crypto_new();
 
     if (in.crypto == NULL) {
-        t->rc = AIQ_E_CRYPTO_FAILED;
+        t->job.rc = AIQ_E_CRYPTO_FAILED;
         return;
     }
 
-    t->rc = ngx_armoriq_api_token_read(t, &doc, &in);
+    t->job.rc = ngx_armoriq_api_token_read(t, &doc, &in);
 
-    if (t->rc == AIQ_OK) {
-        t->rc = aiq_issue(&issued, &in, &t->err);
+    if (t->job.rc == AIQ_OK) {
+        t->job.rc = aiq_issue(&issued, &in, &t->job.err);
     }
 
-    if (t->rc == AIQ_OK) {
+    if (t->job.rc == AIQ_OK) {
 
         /* the rest of the memory, less what the proofs are worked out in */
 
         size = (size_t) (mem.end - mem.pos) / 2;
-        t->answer.data = aiq_mem_alloc(&mem, size);
+        t->job.answer.data = aiq_mem_alloc(&mem, size);
 
-        aiq_out_init(&out, t->answer.data, t->answer.data ? size : 0);
+        aiq_out_init(&out, t->job.answer.data, t->job.answer.data ? size : 0);
         aiq_issue_write(&out, &issued, &in);
 
-        t->answer.len = aiq_out_done(&out).len;
-        t->rc = out.failed ? AIQ_E_NO_MEMORY : AIQ_OK;
+        t->job.answer.len = aiq_out_done(&out).len;
+        t->job.rc = out.failed ? AIQ_E_NO_MEMORY : AIQ_OK;
     }
 
     aiq_crypto_free(in.crypto);
@@ -643,21 +539,21 @@ ngx_armoriq_api_token(ngx_armoriq_api_task_t *t)
 
 
 static aiq_rc_t
-ngx_armoriq_api_token_read(ngx_armoriq_api_task_t *t, aiq_json_t *doc,
+ngx_armoriq_api_token_read(ngx_armoriq_api_job_t *t, aiq_json_t *doc,
     aiq_issue_t *in)
 {
     double      seconds;
     uint32_t    i;
     aiq_rc_t    rc;
 
-    rc = aiq_json_parse(doc, t->body, AIQ_JSON_DEPTH, in->mem, &t->err);
+    rc = aiq_json_parse(doc, t->body, AIQ_JSON_DEPTH, in->mem, &t->job.err);
 
     if (rc != AIQ_OK) {
         return rc;
     }
 
     if (aiq_json_type(doc, 0) != AIQ_JSON_OBJECT) {
-        return aiq_fail(&t->err, AIQ_D_JSON_NOT_OBJECT,
+        return aiq_fail(&t->job.err, AIQ_D_JSON_NOT_OBJECT,
                         "the body must be a JSON object");
     }
 
@@ -672,7 +568,7 @@ ngx_armoriq_api_token_read(ngx_armoriq_api_task_t *t, aiq_json_t *doc,
     in->plan = aiq_json_get(doc, 0, "plan");
 
     if (in->plan == AIQ_JSON_NONE) {
-        return aiq_fail(&t->err, AIQ_D_PLAN_INVALID,
+        return aiq_fail(&t->job.err, AIQ_D_PLAN_INVALID,
                         "missing required field \"plan\"");
     }
 
@@ -686,9 +582,9 @@ ngx_armoriq_api_token_read(ngx_armoriq_api_task_t *t, aiq_json_t *doc,
                            &in->context);
 
     if ((rc = ngx_armoriq_api_owner(t->key.user, &in->user, "user_id",
-                                    &t->err)) != AIQ_OK
+                                    &t->job.err)) != AIQ_OK
         || (rc = ngx_armoriq_api_owner(t->key.agent, &in->agent, "agent_id",
-                                       &t->err)) != AIQ_OK)
+                                       &t->job.err)) != AIQ_OK)
     {
         return rc;
     }
@@ -702,7 +598,7 @@ ngx_armoriq_api_token_read(ngx_armoriq_api_task_t *t, aiq_json_t *doc,
     if (aiq_json_double(doc, i, &seconds) != AIQ_OK || !(seconds >= 1)
         || seconds > AIQ_ISSUE_LIFETIME_MAX)
     {
-        return aiq_fail(&t->err, AIQ_D_REQUEST_INVALID,
+        return aiq_fail(&t->job.err, AIQ_D_REQUEST_INVALID,
                         "expires_in: 1 to %d seconds",
                         AIQ_ISSUE_LIFETIME_MAX);
     }

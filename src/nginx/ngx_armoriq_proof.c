@@ -18,33 +18,23 @@
 #define NGX_ARMORIQ_PROOF_SIZE   (AIQ_TLOG_PROOF_MAX + AIQ_NOTE_MAX)
 
 
-/* all that the thread sees: no request, no pool, no event loop */
-
 typedef struct {
-    ngx_http_request_t     *request;
+    ngx_armoriq_job_t       job;
     char                   *dir;
     uint64_t                seq;
-
-    aiq_rc_t                rc;
-    aiq_err_t               err;
-    ngx_str_t               answer;
-    u_char                 *memory;
-} ngx_armoriq_proof_task_t;
+} ngx_armoriq_proof_job_t;
 
 
 static ngx_int_t ngx_armoriq_proof_start(ngx_http_request_t *r,
     uint64_t seq);
 static ngx_int_t ngx_armoriq_proof_seq(ngx_http_request_t *r, uint64_t *seq);
-static void ngx_armoriq_proof_thread(void *data, ngx_log_t *log);
-static aiq_rc_t ngx_armoriq_proof_make(ngx_armoriq_proof_task_t *t,
+static void ngx_armoriq_proof_thread(ngx_armoriq_job_t *job);
+static aiq_rc_t ngx_armoriq_proof_make(ngx_armoriq_proof_job_t *p,
     aiq_crypto_t *c);
-static void ngx_armoriq_proof_event(ngx_event_t *ev);
-static void ngx_armoriq_proof_done(ngx_http_request_t *r);
 static ngx_int_t ngx_armoriq_proof_send(ngx_http_request_t *r,
-    ngx_armoriq_proof_task_t *t);
+    ngx_armoriq_job_t *job);
 static ngx_int_t ngx_armoriq_proof_error(ngx_http_request_t *r,
     ngx_uint_t status);
-static void ngx_armoriq_proof_cleanup(void *data);
 
 
 /* on permitted answers; nobody else says that here */
@@ -157,10 +147,8 @@ ngx_armoriq_proof_seq(ngx_http_request_t *r, uint64_t *seq)
 static ngx_int_t
 ngx_armoriq_proof_start(ngx_http_request_t *r, uint64_t seq)
 {
-    ngx_thread_task_t         *task;
-    ngx_pool_cleanup_t        *cln;
-    ngx_armoriq_worker_t      *w;
-    ngx_armoriq_proof_task_t  *t;
+    ngx_armoriq_worker_t     *w;
+    ngx_armoriq_proof_job_t  *p;
 
     w = ngx_armoriq_get_worker(r);
 
@@ -168,90 +156,66 @@ ngx_armoriq_proof_start(ngx_http_request_t *r, uint64_t seq)
         return ngx_armoriq_proof_error(r, NGX_HTTP_SERVICE_UNAVAILABLE);
     }
 
-    task = ngx_thread_task_alloc(r->pool, sizeof(ngx_armoriq_proof_task_t));
-    cln = ngx_pool_cleanup_add(r->pool, 0);
+    p = ngx_armoriq_job_alloc(r, sizeof(ngx_armoriq_proof_job_t));
 
-    if (task == NULL || cln == NULL) {
+    if (p == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    t = task->ctx;
+    p->job.thread = ngx_armoriq_proof_thread;
+    p->job.send = ngx_armoriq_proof_send;
+    p->job.size = AIQ_NOTE_MAX + NGX_ARMORIQ_PROOF_SIZE;
 
-    ngx_memzero(t, sizeof(ngx_armoriq_proof_task_t));
+    p->dir = (char *) w->conf->audit.data;
+    p->seq = seq;
 
-    cln->handler = ngx_armoriq_proof_cleanup;
-    cln->data = t;
-
-    t->request = r;
-    t->dir = (char *) w->conf->audit.data;
-    t->seq = seq;
-
-    task->handler = ngx_armoriq_proof_thread;
-    task->event.handler = ngx_armoriq_proof_event;
-    task->event.data = t;
-
-    /* the threads are those that write records, too: leave some to them */
-
-    if (w->api_tasks >= NGX_ARMORIQ_API_TASKS
-        || ngx_armoriq_task_post(w->conf->thread_pool, task) != NGX_OK)
-    {
+    if (ngx_armoriq_job_post(r, w, &p->job) != NGX_OK) {
         return ngx_armoriq_proof_error(r, NGX_HTTP_SERVICE_UNAVAILABLE);
     }
 
-    w->api_tasks++;
-
-    r->main->blocked++;
     r->main->count++;
-    r->aio = 1;
-
-    r->write_event_handler = ngx_armoriq_proof_done;
-    r->read_event_handler = ngx_http_test_reading;
 
     return NGX_DONE;
 }
 
 
 static void
-ngx_armoriq_proof_thread(void *data, ngx_log_t *log)
+ngx_armoriq_proof_thread(ngx_armoriq_job_t *job)
 {
-    ngx_armoriq_proof_task_t *t = data;
-
     aiq_crypto_t  *c;
 
     c = aiq_crypto_new();
-    t->memory = malloc(AIQ_NOTE_MAX + NGX_ARMORIQ_PROOF_SIZE);
 
-    if (c == NULL || t->memory == NULL) {
-        t->rc = aiq_fail(&t->err, AIQ_E_NO_MEMORY, "no memory");
-
-    } else {
-        t->rc = ngx_armoriq_proof_make(t, c);
-    }
+    job->rc = c ? ngx_armoriq_proof_make((ngx_armoriq_proof_job_t *) job, c)
+                : aiq_fail(&job->err, AIQ_E_NO_MEMORY, "no memory");
 
     aiq_crypto_free(c);
 }
 
 
 static aiq_rc_t
-ngx_armoriq_proof_make(ngx_armoriq_proof_task_t *t, aiq_crypto_t *c)
+ngx_armoriq_proof_make(ngx_armoriq_proof_job_t *p, aiq_crypto_t *c)
 {
-    aiq_rc_t          rc;
-    aiq_out_t         out;
-    aiq_str_t         text;
-    aiq_hash_t        leaf;
-    aiq_audit_tree_t  tree;
-    aiq_tlog_proof_t  proof;
+    aiq_rc_t            rc;
+    aiq_out_t           out;
+    aiq_str_t           text;
+    aiq_hash_t          leaf;
+    aiq_audit_tree_t    tree;
+    aiq_tlog_proof_t    proof;
+    ngx_armoriq_job_t  *job;
 
-    tree.buf = t->memory;
+    job = &p->job;
 
-    rc = aiq_audit_tree_open(&tree, t->dir, &t->err);
+    tree.buf = job->memory;
+
+    rc = aiq_audit_tree_open(&tree, p->dir, &job->err);
 
     if (rc == AIQ_OK) {
-        rc = aiq_audit_tree(&tree, c, &t->err);
+        rc = aiq_audit_tree(&tree, c, &job->err);
     }
 
     if (rc == AIQ_OK) {
-        rc = aiq_audit_prove(&tree, t->seq, &proof, leaf, c, &t->err);
+        rc = aiq_audit_prove(&tree, p->seq, &proof, leaf, c, &job->err);
     }
 
     aiq_audit_tree_close(&tree);
@@ -260,92 +224,33 @@ ngx_armoriq_proof_make(ngx_armoriq_proof_task_t *t, aiq_crypto_t *c)
         return rc;
     }
 
-    aiq_out_init(&out, t->memory + AIQ_NOTE_MAX, NGX_ARMORIQ_PROOF_SIZE);
+    aiq_out_init(&out, job->memory + AIQ_NOTE_MAX, NGX_ARMORIQ_PROOF_SIZE);
     aiq_tlog_proof_write(&out, &proof);
 
     text = aiq_out_done(&out);
 
-    t->answer.data = (u_char *) text.data;
-    t->answer.len = text.len;
+    job->answer.data = (u_char *) text.data;
+    job->answer.len = text.len;
 
     return out.failed ? AIQ_E_INTERNAL : AIQ_OK;
 }
 
 
-static void
-ngx_armoriq_proof_event(ngx_event_t *ev)
-{
-    ngx_http_request_t        *r;
-    ngx_armoriq_worker_t      *w;
-    ngx_armoriq_proof_task_t  *t;
-
-    if (!ngx_armoriq_task_done(ev)) {
-        return;
-    }
-
-    t = ev->data;
-    r = t->request;
-
-    w = ngx_armoriq_get_worker(r);
-
-    if (w) {
-        w->api_tasks--;
-    }
-
-    r->main->blocked--;
-    r->aio = 0;
-
-    /* found by the write event handler through the cleanup list */
-
-    t->request = NULL;
-
-    ngx_armoriq_wake(r);
-}
-
-
-static void
-ngx_armoriq_proof_done(ngx_http_request_t *r)
-{
-    ngx_pool_cleanup_t        *cln;
-    ngx_armoriq_proof_task_t  *t;
-
-    for (cln = r->pool->cleanup; cln; cln = cln->next) {
-
-        if (cln->handler == ngx_armoriq_proof_cleanup) {
-            break;
-        }
-    }
-
-    t = cln ? cln->data : NULL;
-
-    if (t == NULL || t->request) {
-
-        /* a write event before the thread has come back */
-
-        return;
-    }
-
-    r->write_event_handler = ngx_http_request_empty_handler;
-
-    ngx_http_finalize_request(r, ngx_armoriq_proof_send(r, t));
-}
-
-
 static ngx_int_t
-ngx_armoriq_proof_send(ngx_http_request_t *r, ngx_armoriq_proof_task_t *t)
+ngx_armoriq_proof_send(ngx_http_request_t *r, ngx_armoriq_job_t *job)
 {
     ngx_int_t     rc;
     ngx_buf_t    *b;
     ngx_chain_t   out;
 
-    if (t->rc == AIQ_DECLINED) {
+    if (job->rc == AIQ_DECLINED) {
         return ngx_armoriq_proof_error(r, NGX_HTTP_NOT_FOUND);
     }
 
-    if (t->rc != AIQ_OK) {
+    if (job->rc != AIQ_OK) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "armoriq: no proof of record %uL: %s", t->seq,
-                      t->err.text);
+                      "armoriq: no proof of record %uL: %s",
+                      ((ngx_armoriq_proof_job_t *) job)->seq, job->err.text);
 
         return ngx_armoriq_proof_error(r, NGX_HTTP_SERVICE_UNAVAILABLE);
     }
@@ -357,7 +262,7 @@ ngx_armoriq_proof_send(ngx_http_request_t *r, ngx_armoriq_proof_task_t *t)
     }
 
     r->headers_out.status = NGX_HTTP_OK;
-    r->headers_out.content_length_n = (off_t) t->answer.len;
+    r->headers_out.content_length_n = (off_t) job->answer.len;
 
     ngx_str_set(&r->headers_out.content_type, "text/plain; charset=utf-8");
     r->headers_out.content_type_len = sizeof("text/plain") - 1;
@@ -374,8 +279,8 @@ ngx_armoriq_proof_send(ngx_http_request_t *r, ngx_armoriq_proof_task_t *t)
         return rc;
     }
 
-    b->pos = t->answer.data;
-    b->last = t->answer.data + t->answer.len;
+    b->pos = job->answer.data;
+    b->last = job->answer.data + job->answer.len;
     b->memory = 1;
     b->last_buf = 1;
     b->last_in_chain = 1;
@@ -415,13 +320,4 @@ ngx_armoriq_proof_error(ngx_http_request_t *r, ngx_uint_t status)
     }
 
     return ngx_armoriq_send_json(r, status, &body);
-}
-
-
-static void
-ngx_armoriq_proof_cleanup(void *data)
-{
-    ngx_armoriq_proof_task_t *t = data;
-
-    free(t->memory);
 }
