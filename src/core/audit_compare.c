@@ -24,6 +24,8 @@ static aiq_audit_code_e aiq_audit_compare_note(const aiq_audit_compare_t *m,
     aiq_crypto_t *c, aiq_audit_report_t *report);
 static aiq_audit_code_e aiq_audit_compare_next(aiq_audit_compare_t *m,
     aiq_crypto_t *c, aiq_audit_report_t *report);
+static aiq_audit_code_e aiq_audit_compare_last(const aiq_audit_compare_t *m,
+    uint64_t size, aiq_audit_report_t *report);
 static void aiq_audit_compare_due(aiq_audit_compare_t *m);
 static aiq_audit_code_e aiq_audit_compare_differ(uint64_t size,
     aiq_audit_report_t *report);
@@ -121,10 +123,12 @@ aiq_audit_compare_files(aiq_audit_compare_t *m, int dir,
 
     if (rc == AIQ_OK) {
         code = aiq_audit_compare_note(m, note, AIQ_AUDIT_LATEST,
-                                      &m->other[m->n++], c, report);
+                                      &m->other[m->n], c, report);
         if (code != AIQ_AUDIT_OK) {
             return code;
         }
+
+        m->latest = m->other[m->n++].size;
     }
 
     if (rc == AIQ_OK || rc == AIQ_DECLINED) {
@@ -217,7 +221,7 @@ aiq_audit_compare_next(aiq_audit_compare_t *m, aiq_crypto_t *c,
 
         aiq_audit_compare_due(m);
 
-        return AIQ_AUDIT_OK;
+        return aiq_audit_compare_last(m, size, report);
     }
 
     if (rc == AIQ_D_JSON_TOO_LARGE) {
@@ -250,6 +254,26 @@ aiq_audit_compare_next(aiq_audit_compare_t *m, aiq_crypto_t *c,
     aiq_audit_compare_due(m);
 
     return AIQ_AUDIT_OK;
+}
+
+
+/* the newest one is shown to others only when it is in "checkpoints" */
+
+static aiq_audit_code_e
+aiq_audit_compare_last(const aiq_audit_compare_t *m, uint64_t size,
+    aiq_audit_report_t *report)
+{
+    if (m->latest <= size) {
+        return AIQ_AUDIT_OK;
+    }
+
+    (void) snprintf(report->text, sizeof(report->text),
+                    AIQ_AUDIT_NOTES " ends with a checkpoint over %llu "
+                    "records, but the newest one covers %llu",
+                    (unsigned long long) size,
+                    (unsigned long long) m->latest);
+
+    return AIQ_AUDIT_INCONSISTENT;
 }
 
 

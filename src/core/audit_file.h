@@ -225,6 +225,7 @@ typedef struct {
 
 typedef struct {
     uint64_t              due;        /* size of the next one to compare */
+    uint64_t              latest;     /* size of the newest one */
     aiq_audit_keys_t      keys;
     aiq_audit_notes_t     notes;
     aiq_audit_point_t     next;       /* of notes */
