@@ -33,12 +33,7 @@ static aiq_rc_t aiq_audit_append_locked(aiq_audit_t *log,
 static aiq_rc_t aiq_audit_described(const aiq_audit_t *log, aiq_err_t *err);
 static aiq_rc_t aiq_audit_check(const aiq_str_t *bodies, unsigned n,
     size_t *size, aiq_err_t *err);
-static aiq_rc_t aiq_audit_room(aiq_audit_t *log, size_t size, aiq_err_t *err);
-static aiq_rc_t aiq_audit_lock(aiq_audit_t *log, aiq_err_t *err);
 static aiq_rc_t aiq_audit_lock_open(aiq_audit_t *log, aiq_err_t *err);
-static void aiq_audit_unlock(aiq_audit_t *log);
-static aiq_rc_t aiq_audit_tail(aiq_audit_t *log, aiq_crypto_t *c,
-    aiq_err_t *err);
 static aiq_rc_t aiq_audit_same(aiq_audit_t *log, aiq_err_t *err);
 static aiq_rc_t aiq_audit_reread(aiq_audit_t *log, aiq_crypto_t *c,
     aiq_err_t *err);
@@ -215,14 +210,9 @@ aiq_audit_append_locked(aiq_audit_t *log, const aiq_str_t *bodies,
 
     if (rc == AIQ_OK) {
 
-        if (log->first == 0 || log->dead || log->from
-            || log->end != log->size)
-        {
-            rc = aiq_audit_begin(log, bodies, n, now_us, c, pos, err);
-
-        } else {
-            rc = aiq_audit_go_on(log, bodies, n, flags, c, pos, err);
-        }
+        rc = aiq_audit_is_whole(log)
+             ? aiq_audit_go_on(log, bodies, n, flags, c, pos, err)
+             : aiq_audit_begin(log, NULL, bodies, n, now_us, c, pos, err);
     }
 
     aiq_audit_unlock(log);
@@ -271,7 +261,7 @@ aiq_audit_check(const aiq_str_t *bodies, unsigned n, size_t *size,
 }
 
 
-static aiq_rc_t
+aiq_rc_t
 aiq_audit_room(aiq_audit_t *log, size_t size, aiq_err_t *err)
 {
     unsigned char  *p;
@@ -294,7 +284,7 @@ aiq_audit_room(aiq_audit_t *log, size_t size, aiq_err_t *err)
 }
 
 
-static aiq_rc_t
+aiq_rc_t
 aiq_audit_lock(aiq_audit_t *log, aiq_err_t *err)
 {
     int          i;
@@ -364,7 +354,7 @@ aiq_audit_lock_open(aiq_audit_t *log, aiq_err_t *err)
 }
 
 
-static void
+void
 aiq_audit_unlock(aiq_audit_t *log)
 {
     /* closing releases it in any case */
@@ -378,7 +368,7 @@ aiq_audit_unlock(aiq_audit_t *log)
 
 /* brings end, seq and leaf up to date; without c only looks if it could */
 
-static aiq_rc_t
+aiq_rc_t
 aiq_audit_tail(aiq_audit_t *log, aiq_crypto_t *c, aiq_err_t *err)
 {
     aiq_rc_t  rc;
@@ -499,6 +489,8 @@ aiq_audit_reread(aiq_audit_t *log, aiq_crypto_t *c, aiq_err_t *err)
     if (first != log->first) {
         log->dead = 0;
         log->unsynced = 0;
+        log->ahead = 0;
+        log->begun = 0;
     }
 
     log->seg = fd;

@@ -148,6 +148,54 @@ aiq_rc_t aiq_audit_append(aiq_audit_t *log, const aiq_str_t *bodies,
 
 
 /*
+ * What is kept up by those who append: how large and how old a segment gets,
+ * and how much room is set aside behind its end, so that a full disk is
+ * noticed while denials and outcomes can still be written.  0: not at all.
+ * The reserve is cut down to a 16th of the file system.
+ */
+
+#define AIQ_AUDIT_ROTATE_MIN   65536
+#define AIQ_AUDIT_AGAIN        500000     /* us: low is not tried sooner */
+
+typedef struct {
+    uint64_t            rotate;       /* bytes of a segment */
+    int64_t             age_us;       /* of a segment */
+    uint64_t            reserve;      /* bytes behind its end */
+} aiq_audit_keep_t;
+
+void aiq_audit_keep(aiq_audit_t *log, const aiq_audit_keep_t *keep);
+
+/* low and tried_us are handed from one process to the next, at first 0 */
+
+typedef struct {
+    uint64_t            seq;          /* of the last record, 0: none */
+    int64_t             tried_us;     /* when there was no room */
+    unsigned            low:1;        /* the reserve or the next segment
+                                         cannot be had: err says why */
+    unsigned            rotated:1;    /* a segment was begun */
+    unsigned            plain:1;      /* the file system cannot reserve */
+} aiq_audit_state_t;
+
+/*
+ * Before records of len bytes are appended: begins a new segment, with a
+ * ROTATE record, if it is time, and sees to the reserve.  Nothing is written
+ * and nobody else is asked in the normal case.  Want of room is no fault:
+ * state->low, and the log can be appended to as far as the reserve goes.
+ */
+
+aiq_rc_t aiq_audit_prepare(aiq_audit_t *log, size_t len, int64_t now_us,
+    aiq_crypto_t *c, aiq_audit_state_t *state, aiq_err_t *err);
+
+/*
+ * Begins a new segment now; first names it.  AIQ_DECLINED if there would be
+ * nothing in the one before.
+ */
+
+aiq_rc_t aiq_audit_rotate(aiq_audit_t *log, int64_t now_us, aiq_crypto_t *c,
+    uint64_t *first, aiq_err_t *err);
+
+
+/*
  * The number of the last record, 0 if there is none.  With it a process that
  * was killed while it wrote can be told from one that had not begun.
  */

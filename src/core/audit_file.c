@@ -349,8 +349,8 @@ aiq_audit_hash_at(int fd, uint64_t off, uint64_t len, const char *name,
 
 
 aiq_rc_t
-aiq_audit_publish(int dir, const char *name, aiq_str_t text, int *fd,
-    struct stat *st, aiq_err_t *err)
+aiq_audit_publish(int dir, const char *name, aiq_str_t text,
+    uint64_t *ahead, int *fd, struct stat *st, aiq_err_t *err)
 {
     int       named;
     aiq_rc_t  rc;
@@ -362,7 +362,23 @@ aiq_audit_publish(int dir, const char *name, aiq_str_t text, int *fd,
                         "audit file %s cannot be created: %m", name);
     }
 
-    rc = aiq_audit_file_fill(dir, *fd, text, st, name, err);
+    rc = AIQ_OK;
+
+    if (ahead && *ahead
+        && aiq_audit_reserve(*fd, 0, text.len + *ahead) != 0)
+    {
+        if (aiq_audit_no_reserve(errno)) {
+            *ahead = 0;
+
+        } else {
+            rc = aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
+                          "no room for audit file %s: %m", name);
+        }
+    }
+
+    if (rc == AIQ_OK) {
+        rc = aiq_audit_file_fill(dir, *fd, text, st, name, err);
+    }
 
     if (rc == AIQ_OK && aiq_audit_file_link(dir, *fd, named, name) != 0) {
         rc = aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
@@ -451,6 +467,20 @@ aiq_audit_file_fill(int dir, int fd, aiq_str_t text, struct stat *st,
     }
 
     return AIQ_OK;
+}
+
+
+int
+aiq_audit_reserve(int fd, uint64_t off, uint64_t len)
+{
+    int  rc;
+
+    do {
+        rc = fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t) off, (off_t) len);
+
+    } while (rc == -1 && errno == EINTR);
+
+    return rc;
 }
 
 
@@ -545,8 +575,8 @@ aiq_audit_create(const char *dir, aiq_str_t origin,
     }
 
     if (rc == AIQ_OK) {
-        rc = aiq_audit_publish(d, "log.json", aiq_out_done(&out), &fd, &st,
-                               err);
+        rc = aiq_audit_publish(d, "log.json", aiq_out_done(&out), NULL, &fd,
+                               &st, err);
         if (fd != -1) {
             (void) close(fd);
         }

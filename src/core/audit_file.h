@@ -81,11 +81,20 @@ aiq_rc_t aiq_audit_hash_at(int fd, uint64_t off, uint64_t len,
  * Makes a file that is there with all its bytes on disk or not at all: it is
  * written without a name and linked when it is complete.  fd is for reading
  * and appending; if it is not -1 in spite of a fault, the file is there, but
- * the directory could not be synced.
+ * the directory could not be synced.  ahead, if not NULL: how many bytes to
+ * reserve behind the text; 0 afterwards if the file system cannot do that.
  */
 
 aiq_rc_t aiq_audit_publish(int dir, const char *name, aiq_str_t text,
-    int *fd, struct stat *st, aiq_err_t *err);
+    uint64_t *ahead, int *fd, struct stat *st, aiq_err_t *err);
+
+/* room for len bytes at off, not counted as size; 0, or -1 and errno */
+
+int aiq_audit_reserve(int fd, uint64_t off, uint64_t len);
+
+/* errno of a file system that does not know how to reserve */
+
+#define aiq_audit_no_reserve(e)  ((e) == EOPNOTSUPP || (e) == ENOSYS)
 
 /* gives a new file to the owner of the directory; 0, or -1 and errno */
 

@@ -36,20 +36,39 @@ struct aiq_audit_s {
                                          that are in the file all the same */
     unsigned char   *buf;
     size_t           cap;
+    aiq_audit_keep_t keep;
+    uint64_t         ahead;           /* reserved up to here, or 0 */
+    int64_t          begun;           /* when the segment was, or 0 */
     unsigned         known:1;         /* end, seq and leaf are those of size */
     unsigned         dead:1;          /* a sync of the segment failed */
+    unsigned         plain:1;         /* the file system cannot reserve */
 };
+
+
+/* the lock of the log, and what is under it brought up to date */
+
+aiq_rc_t aiq_audit_lock(aiq_audit_t *log, aiq_err_t *err);
+void aiq_audit_unlock(aiq_audit_t *log);
+aiq_rc_t aiq_audit_tail(aiq_audit_t *log, aiq_crypto_t *c, aiq_err_t *err);
+aiq_rc_t aiq_audit_room(aiq_audit_t *log, size_t size, aiq_err_t *err);
+
+/* the segment can be continued */
+
+#define aiq_audit_is_whole(log)                                               \
+    ((log)->first && !(log)->dead && (log)->from == 0                         \
+     && (log)->end == (log)->size)
 
 
 /*
  * Both write n records behind the tail that the log knows of, under its lock;
- * begin() to a new segment, which starts with a RECOVERY record unless it is
- * the first one.  A fault leaves in log->whole how many got into the file.
+ * begin() to a new segment, which starts with the record head, or, without
+ * one, with a RECOVERY record unless it is the first one.  A fault leaves in
+ * log->whole how many got into the file.
  */
 
-aiq_rc_t aiq_audit_begin(aiq_audit_t *log, const aiq_str_t *bodies,
-    unsigned n, int64_t now_us, aiq_crypto_t *c, aiq_audit_pos_t *pos,
-    aiq_err_t *err);
+aiq_rc_t aiq_audit_begin(aiq_audit_t *log, const aiq_str_t *head,
+    const aiq_str_t *bodies, unsigned n, int64_t now_us, aiq_crypto_t *c,
+    aiq_audit_pos_t *pos, aiq_err_t *err);
 aiq_rc_t aiq_audit_go_on(aiq_audit_t *log, const aiq_str_t *bodies,
     unsigned n, unsigned flags, aiq_crypto_t *c, aiq_audit_pos_t *pos,
     aiq_err_t *err);

@@ -53,6 +53,7 @@ typedef struct {
     /* the segment before: its name, and what is torn at its end */
 
     char                 name[AIQ_AUDIT_NAME_LEN + 1];
+    uint64_t             first;       /* record of it */
     uint64_t             torn_off;
     uint64_t             torn_len;
     aiq_hash_t           torn_hash;
@@ -81,6 +82,7 @@ static aiq_audit_code_e aiq_audit_verify_line(aiq_audit_verify_t *v,
     aiq_str_t line);
 static aiq_audit_code_e aiq_audit_verify_record(aiq_audit_verify_t *v);
 static aiq_audit_code_e aiq_audit_verify_recovery(aiq_audit_verify_t *v);
+static aiq_audit_code_e aiq_audit_verify_rotate(aiq_audit_verify_t *v);
 static aiq_audit_code_e aiq_audit_verify_intent(aiq_audit_verify_t *v);
 static aiq_audit_code_e aiq_audit_verify_outcome(aiq_audit_verify_t *v);
 static void aiq_audit_verify_members(const aiq_json_t *doc,
@@ -299,6 +301,7 @@ aiq_audit_verify_end(aiq_audit_verify_t *v)
     }
 
     memcpy(v->name, v->reader.name, sizeof(v->name));
+    v->first = v->reader.first;
     v->follows = 1;
 
     return AIQ_AUDIT_OK;
@@ -375,7 +378,7 @@ aiq_audit_verify_line(aiq_audit_verify_t *v, aiq_str_t line)
 static aiq_audit_code_e
 aiq_audit_verify_record(aiq_audit_verify_t *v)
 {
-    int  recovery;
+    int  recovery, rotate;
 
     if (v->front.ts_us + AIQ_AUDIT_JUMP < v->ts_us) {
         v->report->warnings++;
@@ -385,14 +388,21 @@ aiq_audit_verify_record(aiq_audit_verify_t *v)
 
     recovery = aiq_str_is(v->front.type, "RECOVERY");
 
-    if (recovery && (!v->head || !v->follows)) {
+    rotate = aiq_str_is(v->front.type, "ROTATE");
+
+    if ((recovery || rotate) && (!v->head || !v->follows)) {
         return aiq_audit_verify_fail(v, AIQ_AUDIT_BROKEN,
-                                     "a RECOVERY record must be the first of "
-                                     "a segment that follows another one");
+                                     "a RECOVERY or ROTATE record must be the "
+                                     "first of a segment that follows another "
+                                     "one");
     }
 
     if (recovery || (v->head && v->torn_len)) {
         return aiq_audit_verify_recovery(v);
+    }
+
+    if (rotate || (v->head && v->follows)) {
+        return aiq_audit_verify_rotate(v);
     }
 
     if (aiq_str_is(v->front.type, "INTENT")) {
@@ -435,6 +445,32 @@ aiq_audit_verify_recovery(aiq_audit_verify_t *v)
     }
 
     v->torn_len = 0;
+
+    return AIQ_AUDIT_OK;
+}
+
+
+/* the segment before is whole: that was seen, or this would be RECOVERY */
+
+static aiq_audit_code_e
+aiq_audit_verify_rotate(aiq_audit_verify_t *v)
+{
+    const aiq_json_t  *doc;
+
+    doc = &v->doc;
+
+    if (!aiq_str_is(v->front.type, "ROTATE")
+        || !aiq_json_is(doc, aiq_json_get(doc, 0, "seg"), v->name)
+        || !aiq_audit_verify_number(doc, aiq_json_get(doc, 0, "size"),
+                                    v->torn_off)
+        || !aiq_audit_verify_number(doc, aiq_json_get(doc, 0, "records"),
+                                    v->seq - v->first + 1))
+    {
+        return aiq_audit_verify_fail(v, AIQ_AUDIT_BROKEN,
+                                     "the segment does not begin with a "
+                                     "record that says how the one before "
+                                     "ends");
+    }
 
     return AIQ_AUDIT_OK;
 }

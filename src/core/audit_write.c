@@ -100,16 +100,19 @@ aiq_audit_build(aiq_audit_t *log, aiq_audit_batch_t *b,
 
 /*
  * Writes to a new segment.  It appears with all its lines or not at all, so
- * a disk that is full for hours leaves nothing behind.
+ * a disk that is full for hours leaves nothing behind.  One that is begun
+ * because it is time has its reserve from the first byte on.
  */
 
 aiq_rc_t
-aiq_audit_begin(aiq_audit_t *log, const aiq_str_t *bodies, unsigned n,
-    int64_t now_us, aiq_crypto_t *c, aiq_audit_pos_t *pos, aiq_err_t *err)
+aiq_audit_begin(aiq_audit_t *log, const aiq_str_t *head,
+    const aiq_str_t *bodies, unsigned n, int64_t now_us, aiq_crypto_t *c,
+    aiq_audit_pos_t *pos, aiq_err_t *err)
 {
     int                fd;
     char               name[AIQ_AUDIT_NAME_LEN + 1];
     aiq_rc_t           rc;
+    uint64_t           ahead;
     aiq_out_t          out;
     aiq_str_t          lines;
     struct stat        st;
@@ -120,7 +123,13 @@ aiq_audit_begin(aiq_audit_t *log, const aiq_str_t *bodies, unsigned n,
     b.seq = log->seq;
     memcpy(b.leaf, log->leaf, AIQ_HASH_LEN);
 
-    if (log->first) {
+    if (head) {
+        rc = aiq_audit_line(log, &b, *head, c, err);
+        if (rc != AIQ_OK) {
+            return rc;
+        }
+
+    } else if (log->first) {
         aiq_out_init(&out, recovery, sizeof(recovery));
 
         rc = aiq_audit_recovery(log, &out, now_us, c, err);
@@ -144,7 +153,9 @@ aiq_audit_begin(aiq_audit_t *log, const aiq_str_t *bodies, unsigned n,
     lines.data = log->buf;
     lines.len = b.len;
 
-    rc = aiq_audit_publish(log->dir, name, lines, &fd, &st, err);
+    ahead = (head && !log->plain) ? log->keep.reserve : 0;
+
+    rc = aiq_audit_publish(log->dir, name, lines, &ahead, &fd, &st, err);
 
     if (fd == -1) {
         return rc;
@@ -163,13 +174,15 @@ aiq_audit_begin(aiq_audit_t *log, const aiq_str_t *bodies, unsigned n,
     log->seq = b.seq;
     memcpy(log->leaf, b.leaf, AIQ_HASH_LEN);
     log->unsynced = 0;
+    log->ahead = ahead ? b.len + ahead : 0;
+    log->begun = now_us;
     log->known = 1;
 
     /* the name may be lost with the power: do not build on it */
 
     log->dead = (rc != AIQ_OK);
     log->whole = log->dead ? n : 0;
-    log->from = log->dead ? b.seq - n + 1 : 0;
+    log->from = log->dead ? b.seq - (n ? n - 1 : 0) : 0;
     log->to = log->dead ? b.seq : 0;
 
     return rc;

@@ -34,7 +34,7 @@ static aiq_crypto_t  *crypto;
 static char           root[64];
 static int            dirs;
 
-/* faults: what the next calls do; 0: what they always do */
+/* faults: what the next calls do; 0: what they always do; -1: a kill */
 
 static int            fault_sync;     /* errno of fdatasync() */
 static int            fault_tmpfile;  /* errno of openat(O_TMPFILE) */
@@ -42,7 +42,23 @@ static int            fault_link;     /* errno of linkat() */
 static int            fault_dirsync;  /* errno of fsync() */
 static int            fault_write;    /* errno of write() behind .. */
 static long           fault_after;    /* .. so many bytes */
+static int            fault_reserve;  /* errno of fallocate() behind .. */
+static long           fault_room;     /* .. this offset */
+static int            reserves;
 static int            syncs;
+
+
+static int
+fault(int e)
+{
+    if (e == -1) {
+        (void) kill(getpid(), SIGKILL);
+    }
+
+    errno = e;
+
+    return -1;
+}
 
 
 int
@@ -51,8 +67,7 @@ fdatasync(int fd)
     syncs++;
 
     if (fault_sync) {
-        errno = fault_sync;
-        return -1;
+        return fault(fault_sync);
     }
 
     return (int) syscall(SYS_fdatasync, fd);
@@ -65,8 +80,7 @@ fsync(int fd)
     struct stat  st;
 
     if (fault_dirsync && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
-        errno = fault_dirsync;
-        return -1;
+        return fault(fault_dirsync);
     }
 
     return (int) syscall(SYS_fsync, fd);
@@ -74,11 +88,23 @@ fsync(int fd)
 
 
 int
+fallocate(int fd, int mode, off_t off, off_t len)
+{
+    reserves++;
+
+    if (fault_reserve && off + len > fault_room) {
+        return fault(fault_reserve);
+    }
+
+    return (int) syscall(SYS_fallocate, fd, mode, off, len);
+}
+
+
+int
 linkat(int from, const char *old, int to, const char *new, int flags)
 {
     if (fault_link) {
-        errno = fault_link;
-        return -1;
+        return fault(fault_link);
     }
 
     return (int) syscall(SYS_linkat, from, old, to, new, flags);
@@ -96,8 +122,7 @@ openat(int dir, const char *name, int flags, ...)
     va_end(args);
 
     if (fault_tmpfile && (flags & O_TMPFILE) == O_TMPFILE) {
-        errno = fault_tmpfile;
-        return -1;
+        return fault(fault_tmpfile);
     }
 
     return (int) syscall(SYS_openat, dir, name, flags, mode);
@@ -110,8 +135,7 @@ write(int fd, const void *buf, size_t len)
     if (fault_write && fd > 2) {
 
         if (fault_after == 0) {
-            errno = fault_write;
-            return -1;
+            return fault(fault_write);
         }
 
         if ((long) len > fault_after) {

@@ -115,10 +115,26 @@ put_made(aiq_audit_t *log, unsigned n, aiq_audit_pos_t *pos)
 }
 
 
+/* segments of 100 records */
+
+static void
+turn(aiq_audit_t *log, uint64_t seq, unsigned *segments)
+{
+    uint64_t   first;
+    aiq_err_t  err;
+
+    if (seq % 100 == 0
+        && aiq_audit_rotate(log, BASE, crypto, &first, &err) == AIQ_OK)
+    {
+        (*segments)++;
+    }
+}
+
+
 /* some outcomes come late, some never: a segment apart, or two */
 
 static unsigned
-make_log(const char *dir)
+make_log(const char *dir, unsigned *segments)
 {
     char              buf[1024];
     unsigned          n, i, late;
@@ -128,11 +144,13 @@ make_log(const char *dir)
 
     log = reopen(dir);
     late = 0;
+    *segments = 1;
 
     for (n = 0; n < CALLS + 200; n++) {
 
         if (n < CALLS) {
             put_made(log, n, &pos[n]);
+            turn(log, pos[n].seq, segments);
         }
 
         for (i = (n > 200) ? n - 200 : 0; i < CALLS && i <= n; i++) {
@@ -152,6 +170,8 @@ make_log(const char *dir)
                 diag("outcome: %s", err.text);
             }
 
+            turn(log, end.seq, segments);
+
             made[i].end = end.seq;
             late += (end.seq - made[i].seq > 100);
         }
@@ -160,45 +180,6 @@ make_log(const char *dir)
     aiq_audit_close(log);
 
     return late;
-}
-
-
-/* one segment becomes many: they say where they begin, nothing else */
-
-static unsigned
-split(const char *dir, unsigned lines)
-{
-    char      *text, *p, *lf, *from;
-    size_t     len;
-    unsigned   n, segments;
-    uint64_t   first;
-
-    text = slurp(seg(dir, 1), &len);
-
-    if (text == NULL) {
-        return 0;
-    }
-
-    segments = 0;
-    first = 1;
-    from = text;
-
-    for (n = 1, p = text; (lf = strchr(p, '\n')) != NULL; n++) {
-        p = lf + 1;
-
-        if (n % lines == 0 || *p == '\0') {
-            spit(seg(dir, first), from, (size_t) (p - from));
-            chmod(seg(dir, first), 0600);
-
-            from = p;
-            first = n + 1;
-            segments++;
-        }
-    }
-
-    free(text);
-
-    return segments;
 }
 
 
@@ -814,8 +795,7 @@ main(void)
     setup();
 
     dir = fresh();
-    late = make_log(dir);
-    segments = split(dir, 100);
+    late = make_log(dir, &segments);
 
     ok(segments > 8 && late > 5 && verify(dir, NULL) == AIQ_AUDIT_UNKNOWN,
        "%u calls in %u segments, %u outcomes came late", CALLS, segments,
