@@ -246,6 +246,7 @@ typedef struct {
     aiq_hash_t          tail;         /* leaf of the last record */
     uint64_t            checkpoints;  /* that agree with the log */
     uint64_t            covered;      /* records that the last one covers */
+    uint64_t            keys;         /* that have signed them, so far */
     char                text[AIQ_ERR_TEXT];   /* what is wrong, and where */
 } aiq_audit_report_t;
 
@@ -255,7 +256,7 @@ typedef struct {
 #define AIQ_AUDIT_KEPT  16
 
 typedef struct {
-    aiq_str_t           vkey;         /* or empty */
+    aiq_str_t           vkey;         /* any of its keys, or empty */
     const aiq_str_t    *notes;
     unsigned            n;            /* AIQ_AUDIT_KEPT at most */
 } aiq_audit_kept_t;

@@ -24,10 +24,7 @@
 #define AIQ_AUDIT_NOTES_LOOK  4096        /* notes in there, at most */
 
 
-static aiq_rc_t aiq_audit_signer_key(aiq_audit_signer_t *s, aiq_err_t *err);
-static aiq_rc_t aiq_audit_signer_lock(aiq_audit_signer_t *s, unsigned flags,
-    aiq_err_t *err);
-static aiq_rc_t aiq_audit_signer_run(aiq_audit_signer_t *s, unsigned flags,
+static aiq_rc_t aiq_audit_signer_sign(aiq_audit_signer_t *s, unsigned flags,
     aiq_audit_last_t *last, aiq_audit_signed_t *result, aiq_err_t *err);
 static aiq_rc_t aiq_audit_signer_last(aiq_audit_signer_t *s,
     aiq_audit_last_t *last, aiq_err_t *err);
@@ -45,7 +42,7 @@ static aiq_rc_t aiq_audit_signer_repeat(aiq_audit_signer_t *s,
 
 aiq_rc_t
 aiq_audit_signer_open(aiq_audit_signer_t **ps, const char *dir,
-    const unsigned char seed[AIQ_KEY_LEN], aiq_err_t *err)
+    aiq_audit_seed_pt seed, void *data, aiq_err_t *err)
 {
     aiq_rc_t             rc;
     aiq_audit_signer_t  *s;
@@ -62,7 +59,8 @@ aiq_audit_signer_open(aiq_audit_signer_t **ps, const char *dir,
     s->path = strdup(dir);
     s->crypto = aiq_crypto_new();
 
-    memcpy(s->seed, seed, AIQ_KEY_LEN);
+    s->read = seed;
+    s->data = data;
 
     if (s->path == NULL || s->crypto == NULL) {
         rc = aiq_fail(err, AIQ_E_NO_MEMORY, "no memory");
@@ -72,16 +70,12 @@ aiq_audit_signer_open(aiq_audit_signer_t **ps, const char *dir,
     }
 
     if (rc == AIQ_OK) {
-        rc = aiq_audit_keys(s->dir, &s->keys, s->crypto, err);
-    }
-
-    if (rc == AIQ_OK) {
-        rc = aiq_audit_signer_key(s, err);
+        rc = aiq_audit_signer_keys(s, err);
     }
 
     if (rc != AIQ_OK) {
         aiq_audit_signer_close(s);
-        return (rc == AIQ_DECLINED) ? AIQ_E_AUDIT_UNAVAILABLE : rc;
+        return rc;
     }
 
     *ps = s;
@@ -113,53 +107,55 @@ aiq_audit_signer_close(aiq_audit_signer_t *s)
 }
 
 
-static aiq_rc_t
-aiq_audit_signer_key(aiq_audit_signer_t *s, aiq_err_t *err)
-{
-    unsigned char  pub[AIQ_KEY_LEN];
-
-    if (aiq_ed25519_public(s->crypto, s->seed, pub) != AIQ_OK) {
-        return aiq_fail(err, AIQ_E_CRYPTO_FAILED, "Ed25519 failed");
-    }
-
-    for (s->key = 0; s->key < s->keys.n; s->key++) {
-
-        if (memcmp(s->keys.key[s->key].key, pub, AIQ_KEY_LEN) == 0) {
-            return AIQ_OK;
-        }
-    }
-
-    return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
-                    "the seed is not that of a key in log.json");
-}
-
-
 aiq_rc_t
 aiq_audit_checkpoint(aiq_audit_signer_t *s, unsigned flags,
     aiq_audit_signed_t *result, aiq_err_t *err)
 {
-    aiq_rc_t           rc;
-    aiq_audit_last_t  *last;
+    aiq_rc_t  rc;
 
     memset(result, 0, sizeof(aiq_audit_signed_t));
+
+    rc = aiq_audit_signer_lock(s, flags, err);
+
+    if (rc == AIQ_OK) {
+        rc = aiq_audit_signer_run(s, flags, result, err);
+
+        aiq_audit_signer_unlock(s);
+    }
+
+    return rc;
+}
+
+
+void
+aiq_audit_signer_unlock(aiq_audit_signer_t *s)
+{
+    (void) flock(s->lock, LOCK_UN);
+}
+
+
+aiq_rc_t
+aiq_audit_signer_run(aiq_audit_signer_t *s, unsigned flags,
+    aiq_audit_signed_t *result, aiq_err_t *err)
+{
+    aiq_rc_t           rc;
+    aiq_audit_last_t  *last;
 
     last = calloc(1, sizeof(aiq_audit_last_t));
     if (last == NULL) {
         return aiq_fail(err, AIQ_E_NO_MEMORY, "no memory");
     }
 
-    rc = aiq_audit_signer_lock(s, flags, err);
+    rc = aiq_audit_signer_keys(s, err);
 
     if (rc == AIQ_OK) {
-        rc = aiq_audit_signer_run(s, flags, last, result, err);
+        rc = aiq_audit_signer_sign(s, flags, last, result, err);
+    }
 
-        /* a tree that stopped half-way is read again */
+    /* a tree that stopped half-way is read again */
 
-        if (rc != AIQ_OK) {
-            s->known = 0;
-        }
-
-        (void) flock(s->lock, LOCK_UN);
+    if (rc != AIQ_OK) {
+        s->known = 0;
     }
 
     free(last->at);
@@ -169,7 +165,7 @@ aiq_audit_checkpoint(aiq_audit_signer_t *s, unsigned flags,
 }
 
 
-static aiq_rc_t
+aiq_rc_t
 aiq_audit_signer_lock(aiq_audit_signer_t *s, unsigned flags, aiq_err_t *err)
 {
     int          i, how;
@@ -225,7 +221,7 @@ aiq_audit_signer_lock(aiq_audit_signer_t *s, unsigned flags, aiq_err_t *err)
 
 
 static aiq_rc_t
-aiq_audit_signer_run(aiq_audit_signer_t *s, unsigned flags,
+aiq_audit_signer_sign(aiq_audit_signer_t *s, unsigned flags,
     aiq_audit_last_t *last, aiq_audit_signed_t *result, aiq_err_t *err)
 {
     aiq_rc_t  rc;
@@ -257,6 +253,13 @@ aiq_audit_signer_run(aiq_audit_signer_t *s, unsigned flags,
                         "checkpoint covers %llu: records were cut off",
                         (unsigned long long) s->edge.size,
                         (unsigned long long) last->size);
+    }
+
+    /* if what was read has declared another key */
+
+    rc = aiq_audit_signer_keys(s, err);
+    if (rc != AIQ_OK) {
+        return rc;
     }
 
     rc = (s->edge.size == last->size)
@@ -460,6 +463,10 @@ aiq_audit_signer_line(aiq_audit_signer_t *s, aiq_str_t line,
         rc = aiq_audit_signer_same(s, last, err);
     }
 
+    if (rc == AIQ_OK && aiq_str_is(f.type, "KEY")) {
+        rc = aiq_audit_signer_keyed(s, line, last, err);
+    }
+
     return rc;
 }
 
@@ -503,7 +510,7 @@ aiq_audit_signer_publish(aiq_audit_signer_t *s, const aiq_audit_last_t *last,
         return rc;
     }
 
-    key = &s->keys.key[s->key];
+    key = &s->keys.key[s->keys.n - 1];
 
     cp.origin = key->name;
     cp.size = s->edge.size;

@@ -23,7 +23,9 @@
 #include "tlog.h"
 
 
-#define AIQ_AUDIT_KID         "audit"     /* its seed among those of a store */
+#define AIQ_AUDIT_KID         "audit"     /* the first seed in a store; later
+                                             ones are "audit-<id of key>" */
+#define AIQ_AUDIT_KID_LEN     (sizeof(AIQ_AUDIT_KID "-") + 8)
 
 #define AIQ_AUDIT_NOWAIT      0x01        /* if somebody else is making one */
 #define AIQ_AUDIT_REBUILD     0x02        /* all tiles, from the records */
@@ -39,13 +41,26 @@ typedef struct {
 
 
 /*
- * The seed must be that of a key in log.json.  A signer is for one thread at a
- * time, and for the process that opened it; it remembers the tree, so that
- * only new records are read.
+ * Where seeds come from: that of a key of the log, number n of the chain.
+ * store() reads them from the store whose directory is data.
+ */
+
+typedef aiq_rc_t (*aiq_audit_seed_pt)(void *data, const aiq_vkey_t *key,
+    unsigned n, unsigned char seed[AIQ_KEY_LEN], aiq_err_t *err);
+
+aiq_rc_t aiq_audit_seed_store(void *data, const aiq_vkey_t *key, unsigned n,
+    unsigned char seed[AIQ_KEY_LEN], aiq_err_t *err);
+void aiq_audit_kid(char kid[AIQ_AUDIT_KID_LEN], const aiq_vkey_t *key,
+    unsigned n);
+
+/*
+ * Signs with the newest key of the log, also if that becomes another one
+ * while it is open.  A signer is for one thread at a time, and for the process
+ * that opened it; it remembers the tree, so that only new records are read.
  */
 
 aiq_rc_t aiq_audit_signer_open(aiq_audit_signer_t **s, const char *dir,
-    const unsigned char seed[AIQ_KEY_LEN], aiq_err_t *err);
+    aiq_audit_seed_pt seed, void *data, aiq_err_t *err);
 void aiq_audit_signer_close(aiq_audit_signer_t *s);
 
 /*
@@ -58,6 +73,25 @@ void aiq_audit_signer_close(aiq_audit_signer_t *s);
 
 aiq_rc_t aiq_audit_checkpoint(aiq_audit_signer_t *s, unsigned flags,
     aiq_audit_signed_t *result, aiq_err_t *err);
+
+
+/*
+ * Another key from here on, whose seed is where signers look for it: a
+ * checkpoint by the old one, a KEY record, the file of keys, a checkpoint by
+ * the new one.  Wherever that stops, whoever signs next goes on; begun says
+ * that the record may be in the log, and the seed is needed.
+ */
+
+typedef struct {
+    uint64_t            from;             /* what the old key covers */
+    uint64_t            seq;              /* of the KEY record */
+    uint64_t            size;             /* of the first checkpoint */
+    unsigned            begun:1;
+} aiq_audit_rekeyed_t;
+
+aiq_rc_t aiq_audit_rekey(aiq_audit_signer_t *s,
+    const unsigned char seed[AIQ_KEY_LEN], int64_t now_us,
+    aiq_audit_rekeyed_t *result, aiq_err_t *err);
 
 
 /* the name of the log; room for AIQ_NAME_MAX */

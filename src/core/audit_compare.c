@@ -17,8 +17,12 @@
 static aiq_audit_code_e aiq_audit_compare_files(aiq_audit_compare_t *m,
     int dir, const aiq_audit_kept_t *kept, aiq_crypto_t *c,
     aiq_audit_report_t *report);
-static aiq_audit_code_e aiq_audit_compare_key(const aiq_audit_compare_t *m,
-    aiq_str_t vkey, aiq_audit_report_t *report);
+static aiq_audit_code_e aiq_audit_compare_keys(aiq_audit_compare_t *m,
+    int dir, const aiq_audit_kept_t *kept, aiq_crypto_t *c,
+    aiq_audit_report_t *report);
+static aiq_audit_code_e aiq_audit_compare_same(const aiq_audit_compare_t *m,
+    const aiq_audit_point_t *point, const aiq_hash_t root,
+    aiq_audit_report_t *report);
 static aiq_audit_code_e aiq_audit_compare_note(const aiq_audit_compare_t *m,
     aiq_str_t note, const char *where, aiq_audit_point_t *point,
     aiq_crypto_t *c, aiq_audit_report_t *report);
@@ -51,13 +55,10 @@ aiq_audit_compare_open(aiq_audit_compare_t *m, const char *dir,
     rc = aiq_audit_dir(dir, &fd, &err);
 
     if (rc == AIQ_OK) {
-        rc = aiq_audit_keys(fd, &m->keys, c, &err);
-    }
-
-    if (rc == AIQ_OK) {
         m->buf = malloc(AIQ_NOTE_MAX);
+        m->keys = calloc(1, sizeof(aiq_audit_keys_t));
 
-        if (m->buf == NULL) {
+        if (m->buf == NULL || m->keys == NULL) {
             rc = aiq_fail(&err, AIQ_E_NO_MEMORY, "no memory");
         }
     }
@@ -66,7 +67,7 @@ aiq_audit_compare_open(aiq_audit_compare_t *m, const char *dir,
         report->seq = 1;
         (void) snprintf(report->text, sizeof(report->text), "%s", err.text);
 
-        code = (rc == AIQ_DECLINED) ? AIQ_AUDIT_BROKEN : AIQ_AUDIT_IO;
+        code = AIQ_AUDIT_IO;
 
     } else {
         code = aiq_audit_compare_files(m, fd, kept, c, report);
@@ -85,6 +86,9 @@ aiq_audit_compare_close(aiq_audit_compare_t *m)
 {
     aiq_audit_notes_close(&m->notes);
 
+    free(m->keys);
+    m->keys = NULL;
+
     free(m->buf);
     m->buf = NULL;
 }
@@ -95,41 +99,18 @@ aiq_audit_compare_files(aiq_audit_compare_t *m, int dir,
     const aiq_audit_kept_t *kept, aiq_crypto_t *c,
     aiq_audit_report_t *report)
 {
+    int                latest;
     unsigned           i;
     aiq_rc_t           rc;
     aiq_err_t          err;
     aiq_str_t          note;
     aiq_audit_code_e   code;
 
-    code = AIQ_AUDIT_OK;
-
-    if (kept && kept->vkey.len) {
-        code = aiq_audit_compare_key(m, kept->vkey, report);
-    }
-
-    for (i = 0; code == AIQ_AUDIT_OK && kept && i < kept->n; i++) {
-        code = aiq_audit_compare_note(m, kept->notes[i],
-                                      "the checkpoint that was kept",
-                                      &m->other[m->n++], c, report);
-    }
-
-    if (code != AIQ_AUDIT_OK) {
-        return code;
-    }
-
     /* the newest one may be in "checkpoints" by then, but not before */
 
     rc = aiq_audit_notes_latest(dir, m->buf, &note, &err);
 
-    if (rc == AIQ_OK) {
-        code = aiq_audit_compare_note(m, note, AIQ_AUDIT_LATEST,
-                                      &m->other[m->n], c, report);
-        if (code != AIQ_AUDIT_OK) {
-            return code;
-        }
-
-        m->latest = m->other[m->n++].size;
-    }
+    latest = (rc == AIQ_OK);
 
     if (rc == AIQ_OK || rc == AIQ_DECLINED) {
         rc = aiq_audit_notes_open(&m->notes, dir, &err);
@@ -140,28 +121,119 @@ aiq_audit_compare_files(aiq_audit_compare_t *m, int dir,
         return AIQ_AUDIT_IO;
     }
 
-    return aiq_audit_compare_next(m, c, report);
+    /* a key is there before anything that it has signed */
+
+    code = aiq_audit_compare_keys(m, dir, kept, c, report);
+
+    for (i = 0; code == AIQ_AUDIT_OK && kept && i < kept->n; i++) {
+        code = aiq_audit_compare_note(m, kept->notes[i],
+                                      "the checkpoint that was kept",
+                                      &m->other[m->n++], c, report);
+    }
+
+    if (code == AIQ_AUDIT_OK && latest) {
+        code = aiq_audit_compare_note(m, note, AIQ_AUDIT_LATEST,
+                                      &m->other[m->n], c, report);
+        m->latest = m->other[m->n++].size;
+    }
+
+    return (code == AIQ_AUDIT_OK) ? aiq_audit_compare_next(m, c, report)
+                                  : code;
 }
 
 
 static aiq_audit_code_e
-aiq_audit_compare_key(const aiq_audit_compare_t *m, aiq_str_t vkey,
+aiq_audit_compare_keys(aiq_audit_compare_t *m, int dir,
+    const aiq_audit_kept_t *kept, aiq_crypto_t *c,
     aiq_audit_report_t *report)
 {
-    aiq_out_t      out;
-    unsigned char  text[AIQ_VKEY_MAX];
+    unsigned    i;
+    aiq_rc_t    rc;
+    aiq_err_t   err;
 
-    aiq_out_init(&out, text, sizeof(text));
-    aiq_vkey_write(&out, &m->keys.key[0]);
+    err.text[0] = '\0';
 
-    if (aiq_str_eq(aiq_out_done(&out), vkey)) {
+    rc = aiq_audit_keys(dir, m->keys, c, &err);
+
+    if (rc != AIQ_OK) {
+        report->seq = 1;
+        (void) snprintf(report->text, sizeof(report->text), "%s", err.text);
+
+        return aiq_is_fault(rc) ? AIQ_AUDIT_IO
+                                : (rc == AIQ_DECLINED) ? AIQ_AUDIT_BROKEN
+                                                       : AIQ_AUDIT_SIGNATURE;
+    }
+
+    if (kept && kept->vkey.len && !aiq_audit_keys_have(m->keys, kept->vkey)) {
+        (void) snprintf(report->text, sizeof(report->text),
+                        "the key that was given is not one of the log");
+        return AIQ_AUDIT_SIGNATURE;
+    }
+
+    /* what the key before has signed last */
+
+    for (i = 1; i < m->keys->n; i++) {
+        m->other[m->n].size = m->keys->from[i];
+        memcpy(m->other[m->n++].root, m->keys->root[i], AIQ_HASH_LEN);
+    }
+
+    return AIQ_AUDIT_OK;
+}
+
+
+aiq_audit_code_e
+aiq_audit_compare_key(aiq_audit_compare_t *m, aiq_str_t line, uint64_t seq,
+    aiq_mem_t *mem, aiq_crypto_t *c, aiq_audit_report_t *report)
+{
+    unsigned          n;
+    aiq_rc_t          rc;
+    aiq_str_t         note;
+    aiq_err_t         err;
+    aiq_hash_t        hash;
+
+    err.text[0] = '\0';
+    n = m->seen + 1;
+
+    rc = aiq_audit_key_record(line, mem, &note);
+
+    if (rc == AIQ_OK) {
+        rc = aiq_sha256(c, note, hash);
+    }
+
+    if (rc == AIQ_OK && n < m->keys->n
+        && memcmp(hash, m->keys->note[n], AIQ_HASH_LEN) != 0)
+    {
+        rc = AIQ_DECLINED;
+    }
+
+    /* a crash has come between the record and the file */
+
+    if (rc == AIQ_OK && n == m->keys->n) {
+        rc = aiq_audit_keys_add(m->keys, note, c, &err);
+        report->warnings++;
+    }
+
+    if (rc == AIQ_OK
+        && (m->keys->from[n] >= seq || m->last.size != m->keys->from[n]
+            || memcmp(m->last.root, m->keys->root[n], AIQ_HASH_LEN) != 0))
+    {
+        rc = AIQ_DECLINED;
+    }
+
+    if (rc == AIQ_OK) {
+        m->seen = n;
+        report->keys = n + 1;
         return AIQ_AUDIT_OK;
     }
 
-    (void) snprintf(report->text, sizeof(report->text),
-                    "the log has another key than the one that was given");
+    report->seq = seq;
 
-    return AIQ_AUDIT_SIGNATURE;
+    (void) snprintf(report->text, sizeof(report->text),
+                    "record %llu: the KEY record does not declare the next "
+                    "key of the log%s%.200s", (unsigned long long) seq,
+                    err.text[0] ? ": " : "", err.text);
+
+    return aiq_is_fault(rc) ? AIQ_AUDIT_IO : AIQ_AUDIT_SIGNATURE;
 }
 
 
@@ -176,7 +248,7 @@ aiq_audit_compare_note(const aiq_audit_compare_t *m, aiq_str_t note,
 
     err.text[0] = '\0';
 
-    rc = aiq_checkpoint_open(&cp, note, m->keys.key, m->keys.n, c, &err);
+    rc = aiq_audit_keys_open(m->keys, &cp, note, c, &err);
 
     if (rc == AIQ_OK) {
         point->size = cp.size;
@@ -313,8 +385,10 @@ aiq_audit_compare(aiq_audit_compare_t *m, const aiq_frontier_t *tree,
             continue;
         }
 
-        if (memcmp(m->other[i].root, root, AIQ_HASH_LEN) != 0) {
-            return aiq_audit_compare_differ(tree->size, report);
+        code = aiq_audit_compare_same(m, &m->other[i],
+                                      (const unsigned char *) root, report);
+        if (code != AIQ_AUDIT_OK) {
+            return code;
         }
 
         m->other[i] = m->other[--m->n];
@@ -323,8 +397,10 @@ aiq_audit_compare(aiq_audit_compare_t *m, const aiq_frontier_t *tree,
 
     while (m->more && m->next.size == tree->size) {
 
-        if (memcmp(m->next.root, root, AIQ_HASH_LEN) != 0) {
-            return aiq_audit_compare_differ(tree->size, report);
+        code = aiq_audit_compare_same(m, &m->next,
+                                      (const unsigned char *) root, report);
+        if (code != AIQ_AUDIT_OK) {
+            return code;
         }
 
         report->checkpoints++;
@@ -336,7 +412,33 @@ aiq_audit_compare(aiq_audit_compare_t *m, const aiq_frontier_t *tree,
         }
     }
 
+    m->last.size = tree->size;
+    memcpy(m->last.root, root, AIQ_HASH_LEN);
+
     aiq_audit_compare_due(m);
+
+    return AIQ_AUDIT_OK;
+}
+
+
+/* also the key: the one that records up to there had declared last */
+
+static aiq_audit_code_e
+aiq_audit_compare_same(const aiq_audit_compare_t *m,
+    const aiq_audit_point_t *point, const aiq_hash_t root,
+    aiq_audit_report_t *report)
+{
+    if (memcmp(point->root, root, AIQ_HASH_LEN) != 0) {
+        return aiq_audit_compare_differ(point->size, report);
+    }
+
+    if (aiq_audit_keys_of(m->keys, point->size) != m->seen) {
+        (void) snprintf(report->text, sizeof(report->text),
+                        "a checkpoint over %llu records is signed by another "
+                        "key than the one that they declare last",
+                        (unsigned long long) point->size);
+        return AIQ_AUDIT_SIGNATURE;
+    }
 
     return AIQ_AUDIT_OK;
 }
@@ -359,7 +461,16 @@ aiq_audit_compare_end(const aiq_audit_compare_t *m,
     const aiq_frontier_t *tree, aiq_audit_report_t *report)
 {
     if (m->due == AIQ_AUDIT_NEVER) {
-        return AIQ_AUDIT_OK;
+
+        if (m->seen + 1 == m->keys->n) {
+            return AIQ_AUDIT_OK;
+        }
+
+        (void) snprintf(report->text, sizeof(report->text),
+                        "the log has no KEY record for %u of its keys: "
+                        "records were cut off", m->keys->n - 1 - m->seen);
+
+        return AIQ_AUDIT_TRUNCATED;
     }
 
     (void) snprintf(report->text, sizeof(report->text),

@@ -816,19 +816,22 @@ aiq_audit_file_vkey_ok(aiq_str_t origin, aiq_str_t vkey, aiq_crypto_t *c)
 }
 
 
-/* the first one as the genesis has it; others may be of types to come */
+/*
+ * As the genesis has it.  Others in there are in no hash and in no signature:
+ * nobody believes them.
+ */
 
 aiq_rc_t
-aiq_audit_keys(int dir, aiq_audit_keys_t *k, aiq_crypto_t *c, aiq_err_t *err)
+aiq_audit_first_key(int dir, aiq_audit_keys_t *k, aiq_crypto_t *c,
+    aiq_err_t *err)
 {
     char            buf[AIQ_AUDIT_LOG_MAX];
-    uint32_t        i, keys;
+    uint32_t        keys;
     aiq_rc_t        rc;
     aiq_mem_t       mem;
     aiq_str_t       origin, text;
     aiq_hash_t      hash;
     aiq_json_t      doc;
-    aiq_vkey_t      vkey;
     aiq_json_tok_t  tape[256];
 
     k->n = 0;
@@ -846,42 +849,33 @@ aiq_audit_keys(int dir, aiq_audit_keys_t *k, aiq_crypto_t *c, aiq_err_t *err)
         return rc;
     }
 
-    rc = aiq_json_string(&doc, aiq_json_get(&doc, 0, "origin"), &mem,
-                         &origin);
+    keys = aiq_json_get(&doc, 0, "vkeys");
 
-    if (rc != AIQ_OK || origin.len > sizeof(k->origin)) {
+    if (aiq_json_string(&doc, aiq_json_get(&doc, 0, "origin"), &mem, &origin)
+        != AIQ_OK
+        || aiq_json_string(&doc, aiq_json_first(&doc, keys), &mem, &text)
+           != AIQ_OK
+        || origin.len > sizeof(k->origin))
+    {
         return aiq_fail(err, AIQ_DECLINED, "audit file log.json has changed");
+    }
+
+    rc = aiq_vkey_parse(&k->key[0], text, c, NULL);
+
+    if (aiq_is_fault(rc)) {
+        return aiq_fail(err, rc, "SHA-256 failed");
+    }
+
+    if (rc != AIQ_OK || !aiq_str_eq(k->key[0].name, origin)) {
+        return aiq_fail(err, AIQ_DECLINED, "audit file log.json: the first "
+                        "of vkeys is not an Ed25519 key of the origin");
     }
 
     memcpy(k->origin, origin.data, origin.len);
 
-    keys = aiq_json_get(&doc, 0, "vkeys");
-
-    for (i = aiq_json_first(&doc, keys);
-         i != AIQ_JSON_NONE && k->n < AIQ_AUDIT_KEYS;
-         i = aiq_json_next(&doc, keys, i))
-    {
-        if (aiq_json_string(&doc, i, &mem, &text) != AIQ_OK) {
-            continue;
-        }
-
-        rc = aiq_vkey_parse(&vkey, text, c, NULL);
-
-        if (aiq_is_fault(rc)) {
-            return aiq_fail(err, rc, "SHA-256 failed");
-        }
-
-        if (rc != AIQ_OK || !aiq_str_eq(vkey.name, origin)) {
-            continue;
-        }
-
-        vkey.name.data = k->origin;
-        k->key[k->n++] = vkey;
-    }
-
-    if (k->n == 0) {
-        return aiq_fail(err, AIQ_DECLINED, "audit file log.json has changed");
-    }
+    k->key[0].name.data = k->origin;
+    k->from[0] = 0;
+    k->n = 1;
 
     return AIQ_OK;
 }

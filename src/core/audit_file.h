@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 
 #include "audit.h"
-#include "note.h"
+#include "audit_key.h"
 
 
 #define AIQ_AUDIT_FORMAT    "AIQL/1"
@@ -114,20 +114,9 @@ aiq_rc_t aiq_audit_vkey(aiq_out_t *out, aiq_str_t origin,
     const unsigned char public_key[AIQ_KEY_LEN], aiq_crypto_t *c);
 
 
-/*
- * The keys in log.json that sign checkpoints.  Their names point to origin:
- * not to be copied.
- */
+/* the first key, from log.json; the others are in audit_key.c */
 
-#define AIQ_AUDIT_KEYS  8
-
-typedef struct {
-    unsigned              n;
-    aiq_vkey_t            key[AIQ_AUDIT_KEYS];
-    unsigned char         origin[AIQ_NAME_MAX];
-} aiq_audit_keys_t;
-
-aiq_rc_t aiq_audit_keys(int dir, aiq_audit_keys_t *k, aiq_crypto_t *c,
+aiq_rc_t aiq_audit_first_key(int dir, aiq_audit_keys_t *k, aiq_crypto_t *c,
     aiq_err_t *err);
 
 
@@ -212,6 +201,11 @@ aiq_rc_t aiq_audit_notes_next(aiq_audit_notes_t *n, aiq_str_t *note,
 aiq_rc_t aiq_audit_notes_add(int dir, aiq_str_t note, uint64_t end,
     aiq_err_t *err);
 
+/* writes a file tmp, and puts it in place of name */
+
+aiq_rc_t aiq_audit_replace(int dir, const char *tmp, const char *name,
+    aiq_str_t text, aiq_err_t *err);
+
 /* puts it in place of "checkpoint" */
 
 aiq_rc_t aiq_audit_notes_publish(int dir, aiq_str_t note, aiq_err_t *err);
@@ -235,10 +229,12 @@ typedef struct {
 typedef struct {
     uint64_t              due;        /* size of the next one to compare */
     uint64_t              latest;     /* size of the newest one */
-    aiq_audit_keys_t      keys;
+    aiq_audit_keys_t     *keys;
+    unsigned              seen;       /* KEY records so far */
+    aiq_audit_point_t     last;       /* that was compared */
     aiq_audit_notes_t     notes;
     aiq_audit_point_t     next;       /* of notes */
-    aiq_audit_point_t     other[AIQ_AUDIT_KEPT + 1];
+    aiq_audit_point_t     other[AIQ_AUDIT_KEPT + 1 + AIQ_AUDIT_KEYS];
     unsigned              n;          /* of other, those that are left */
     unsigned              more:1;     /* there is a next one */
     unsigned char        *buf;
@@ -255,6 +251,12 @@ void aiq_audit_compare_close(aiq_audit_compare_t *m);
 
 aiq_audit_code_e aiq_audit_compare(aiq_audit_compare_t *m,
     const aiq_frontier_t *tree, aiq_crypto_t *c, aiq_audit_report_t *report);
+
+/* a KEY record, before its tree is compared; mem is for its note */
+
+aiq_audit_code_e aiq_audit_compare_key(aiq_audit_compare_t *m,
+    aiq_str_t line, uint64_t seq, aiq_mem_t *mem, aiq_crypto_t *c,
+    aiq_audit_report_t *report);
 
 /* when it does not grow any more */
 

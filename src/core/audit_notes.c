@@ -340,26 +340,31 @@ aiq_audit_notes_add(int dir, aiq_str_t note, uint64_t end, aiq_err_t *err)
 aiq_rc_t
 aiq_audit_notes_publish(int dir, aiq_str_t note, aiq_err_t *err)
 {
+    return aiq_audit_replace(dir, AIQ_AUDIT_NOTES_TMP, AIQ_AUDIT_LATEST, note,
+                             err);
+}
+
+
+aiq_rc_t
+aiq_audit_replace(int dir, const char *tmp, const char *name, aiq_str_t text,
+    aiq_err_t *err)
+{
     int  fd, rc;
 
-    fd = openat(dir, AIQ_AUDIT_NOTES_TMP,
+    fd = openat(dir, tmp,
                 O_WRONLY|O_CREAT|O_TRUNC|O_NOFOLLOW|O_CLOEXEC|O_NOCTTY,
                 0600);
 
-    rc = (fd == -1 || aiq_audit_notes_write(fd, note) != 0
+    rc = (fd == -1 || aiq_audit_notes_write(fd, text) != 0
           || aiq_audit_own(dir, fd) != 0 || fsync(fd) != 0) ? -1 : 0;
 
     if (fd != -1 && close(fd) != 0) {
         rc = -1;
     }
 
-    if (rc != 0
-        || renameat(dir, AIQ_AUDIT_NOTES_TMP, dir, AIQ_AUDIT_LATEST) != 0
-        || fsync(dir) != 0)
-    {
+    if (rc != 0 || renameat(dir, tmp, dir, name) != 0 || fsync(dir) != 0) {
         return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
-                        "audit file " AIQ_AUDIT_LATEST " cannot be written: "
-                        "%m");
+                        "audit file %s cannot be written: %m", name);
     }
 
     return AIQ_OK;

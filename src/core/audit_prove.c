@@ -48,7 +48,7 @@ aiq_audit_origin(const char *dir, unsigned char *name, size_t *len,
         return rc;
     }
 
-    rc = aiq_audit_keys(fd, &keys, c, err);
+    rc = aiq_audit_first_key(fd, &keys, c, err);
 
     if (rc == AIQ_OK) {
         *len = keys.key[0].name.len;
@@ -95,8 +95,7 @@ aiq_audit_tree(aiq_audit_tree_t *t, aiq_crypto_t *c, aiq_err_t *err)
     rc = aiq_audit_keys(t->dir, &keys, c, &e);
 
     if (rc == AIQ_OK) {
-        rc = aiq_checkpoint_open(&t->checkpoint, t->note, keys.key, keys.n, c,
-                                 &e);
+        rc = aiq_audit_keys_open(&keys, &t->checkpoint, t->note, c, &e);
     }
 
     if (rc != AIQ_OK) {
@@ -119,12 +118,13 @@ aiq_audit_tree_find(aiq_audit_tree_t *t, uint64_t size, aiq_crypto_t *c,
     aiq_audit_keys_t    keys;
     aiq_audit_notes_t   notes;
 
-    rc = aiq_audit_keys(t->dir, &keys, c, err);
-    if (rc != AIQ_OK) {
-        return AIQ_E_AUDIT_UNAVAILABLE;
-    }
-
     rc = aiq_audit_notes_open(&notes, t->dir, err);
+
+    /* a key is there before anything that it has signed */
+
+    if (rc == AIQ_OK && aiq_audit_keys(t->dir, &keys, c, err) != AIQ_OK) {
+        rc = AIQ_E_AUDIT_UNAVAILABLE;
+    }
 
     while (rc == AIQ_OK) {
 
@@ -143,8 +143,7 @@ aiq_audit_tree_find(aiq_audit_tree_t *t, uint64_t size, aiq_crypto_t *c,
         t->note.data = t->buf;
         t->note.len = note.len;
 
-        rc = aiq_checkpoint_open(&t->checkpoint, t->note, keys.key, keys.n, c,
-                                 err);
+        rc = aiq_audit_keys_open(&keys, &t->checkpoint, t->note, c, err);
 
         aiq_audit_notes_close(&notes);
 

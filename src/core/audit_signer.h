@@ -18,10 +18,16 @@ struct aiq_audit_signer_s {
     char                 *path;
     int                   dir;
     int                   lock;
-    unsigned              key;            /* in keys */
     aiq_crypto_t         *crypto;
+
+    /* the seed is that of the last one; stat is of their file */
+
     aiq_audit_keys_t      keys;
+    struct stat           stat;
+    unsigned              ready:1;
     unsigned char         seed[AIQ_KEY_LEN];
+    aiq_audit_seed_pt     read;
+    void                 *data;
 
     uint64_t              size;           /* the largest that we know of */
     aiq_hash_t            root;
@@ -53,6 +59,23 @@ typedef struct {
     aiq_str_t             note;
 } aiq_audit_last_t;
 
+
+/* the lock of those who sign, and a checkpoint under it */
+
+aiq_rc_t aiq_audit_signer_lock(aiq_audit_signer_t *s, unsigned flags,
+    aiq_err_t *err);
+void aiq_audit_signer_unlock(aiq_audit_signer_t *s);
+aiq_rc_t aiq_audit_signer_run(aiq_audit_signer_t *s, unsigned flags,
+    aiq_audit_signed_t *result, aiq_err_t *err);
+
+/* the newest key, if it is another one than before */
+
+aiq_rc_t aiq_audit_signer_keys(aiq_audit_signer_t *s, aiq_err_t *err);
+
+/* a KEY record that is not among the keys yet: somebody was stopped */
+
+aiq_rc_t aiq_audit_signer_keyed(aiq_audit_signer_t *s, aiq_str_t line,
+    const aiq_audit_last_t *last, aiq_err_t *err);
 
 /*
  * Where the tree goes on: where we left it, or where tiles have the root that

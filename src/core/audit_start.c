@@ -288,7 +288,7 @@ aiq_audit_signer_note(aiq_audit_signer_t *s, aiq_str_t note,
 
     e.text[0] = '\0';
 
-    rc = aiq_checkpoint_open(cp, note, s->keys.key, s->keys.n, s->crypto, &e);
+    rc = aiq_audit_keys_open(&s->keys, cp, note, s->crypto, &e);
 
     if (rc != AIQ_OK) {
         return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,

@@ -118,6 +118,8 @@ aiq_audit_verify_kept(const char *dir, const aiq_audit_kept_t *kept,
     v.report = report;
     v.crypto = c;
 
+    report->keys = 1;
+
     aiq_frontier_init(&v.tree);
 
     err.text[0] = '\0';
@@ -378,7 +380,8 @@ aiq_audit_verify_line(aiq_audit_verify_t *v, aiq_str_t line)
 static aiq_audit_code_e
 aiq_audit_verify_record(aiq_audit_verify_t *v)
 {
-    int  recovery, rotate;
+    int        recovery, rotate;
+    aiq_mem_t  mem;
 
     if (v->front.ts_us + AIQ_AUDIT_JUMP < v->ts_us) {
         v->report->warnings++;
@@ -411,6 +414,14 @@ aiq_audit_verify_record(aiq_audit_verify_t *v)
 
     if (aiq_str_is(v->front.type, "OUTCOME")) {
         return aiq_audit_verify_outcome(v);
+    }
+
+    if (aiq_str_is(v->front.type, "KEY")) {
+        mem.pos = v->tape;
+        mem.end = v->tape + AIQ_AUDIT_TAPE;
+
+        return aiq_audit_compare_key(&v->compare, v->doc.text, v->front.seq,
+                                     &mem, v->crypto, v->report);
     }
 
     return AIQ_AUDIT_OK;

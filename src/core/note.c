@@ -19,31 +19,31 @@
 typedef struct {
     aiq_str_t        name;
     aiq_str_t        b64;
-} aiq_note_sig_t;
+} aiq_note_part_t;
 
 
 static aiq_rc_t aiq_note_id(aiq_vkey_t *v, aiq_crypto_t *c);
 static int aiq_note_blank(uint32_t code);
 static int aiq_note_text_ok(aiq_str_t s);
-static int aiq_note_line(aiq_str_t *rest, aiq_str_t *line);
-static int aiq_note_sig(aiq_str_t *rest, aiq_note_sig_t *sig);
-static int aiq_note_decode(const aiq_note_sig_t *sig, unsigned char *out,
+static int aiq_note_sig(aiq_str_t *rest, aiq_note_part_t *sig);
+static int aiq_note_decode(const aiq_note_part_t *sig, unsigned char *out,
     size_t size, size_t *len);
-static int aiq_note_number(aiq_str_t s, uint64_t *n);
 
 
 static aiq_rc_t
 aiq_note_id(aiq_vkey_t *v, aiq_crypto_t *c)
 {
-    aiq_str_t   parts[3];
+    aiq_str_t   parts[4];
     aiq_hash_t  hash;
 
     parts[0] = v->name;
-    aiq_str_set(&parts[1], "\n\x01");
-    parts[2].data = v->key;
-    parts[2].len = AIQ_KEY_LEN;
+    aiq_str_set(&parts[1], "\n");
+    parts[2].data = &v->type;
+    parts[2].len = 1;
+    parts[3].data = v->key;
+    parts[3].len = AIQ_KEY_LEN;
 
-    if (aiq_sha256v(c, parts, 3, hash) != AIQ_OK) {
+    if (aiq_sha256v(c, parts, 4, hash) != AIQ_OK) {
         return AIQ_E_CRYPTO_FAILED;
     }
 
@@ -90,7 +90,7 @@ aiq_note_name_ok(aiq_str_t name)
 
 
 aiq_rc_t
-aiq_vkey_init(aiq_vkey_t *v, aiq_str_t name,
+aiq_vkey_init_as(aiq_vkey_t *v, unsigned char type, aiq_str_t name,
     const unsigned char key[AIQ_KEY_LEN], aiq_crypto_t *c)
 {
     if (!aiq_note_name_ok(name)) {
@@ -98,6 +98,7 @@ aiq_vkey_init(aiq_vkey_t *v, aiq_str_t name,
     }
 
     v->name = name;
+    v->type = type;
     memcpy(v->key, key, AIQ_KEY_LEN);
 
     return aiq_note_id(v, c);
@@ -105,8 +106,8 @@ aiq_vkey_init(aiq_vkey_t *v, aiq_str_t name,
 
 
 aiq_rc_t
-aiq_vkey_parse(aiq_vkey_t *v, aiq_str_t text, aiq_crypto_t *c,
-    aiq_err_t *err)
+aiq_vkey_parse_as(aiq_vkey_t *v, unsigned char type, aiq_str_t text,
+    aiq_crypto_t *c, aiq_err_t *err)
 {
     size_t                len;
     aiq_str_t             hex, b64;
@@ -145,12 +146,13 @@ aiq_vkey_parse(aiq_vkey_t *v, aiq_str_t text, aiq_crypto_t *c,
         || aiq_hex_decode(hex, id, sizeof(id)) != AIQ_OK
         || b64.len != 44
         || aiq_b64_decode(b64, key, &len) != AIQ_OK
-        || len != 1 + AIQ_KEY_LEN || key[0] != AIQ_NOTE_ED25519
+        || len != 1 + AIQ_KEY_LEN || key[0] != type
         || aiq_ed25519_check_public(key + 1) != AIQ_OK)
     {
         goto invalid;
     }
 
+    v->type = type;
     memcpy(v->key, key + 1, AIQ_KEY_LEN);
 
     if (aiq_note_id(v, c) != AIQ_OK) {
@@ -168,8 +170,10 @@ aiq_vkey_parse(aiq_vkey_t *v, aiq_str_t text, aiq_crypto_t *c,
 invalid:
 
     return aiq_fail(err, AIQ_DECLINED,
-                    "this is not an Ed25519 verification key, "
-                    "name+id+base64");
+                    "this is not %s, name+id+base64",
+                    type == AIQ_NOTE_COSIGNATURE
+                    ? "the verification key of a witness"
+                    : "an Ed25519 verification key");
 }
 
 
@@ -178,7 +182,7 @@ aiq_vkey_write(aiq_out_t *out, const aiq_vkey_t *v)
 {
     unsigned char  key[1 + AIQ_KEY_LEN];
 
-    key[0] = AIQ_NOTE_ED25519;
+    key[0] = v->type;
     memcpy(key + 1, v->key, AIQ_KEY_LEN);
 
     aiq_out_mem(out, v->name.data, v->name.len);
@@ -209,9 +213,7 @@ aiq_note_text_ok(aiq_str_t s)
 }
 
 
-/* takes a line from the front of rest; 0 if there is no LF */
-
-static int
+int
 aiq_note_line(aiq_str_t *rest, aiq_str_t *line)
 {
     const unsigned char  *lf;
@@ -233,7 +235,7 @@ aiq_note_line(aiq_str_t *rest, aiq_str_t *line)
 
 
 static int
-aiq_note_sig(aiq_str_t *rest, aiq_note_sig_t *sig)
+aiq_note_sig(aiq_str_t *rest, aiq_note_part_t *sig)
 {
     aiq_str_t             line;
     const unsigned char  *sp;
@@ -263,7 +265,7 @@ aiq_note_sig(aiq_str_t *rest, aiq_note_sig_t *sig)
 
 
 static int
-aiq_note_decode(const aiq_note_sig_t *sig, unsigned char *out, size_t size,
+aiq_note_decode(const aiq_note_part_t *sig, unsigned char *out, size_t size,
     size_t *len)
 {
     if (aiq_b64_decoded_max(sig->b64.len) > size) {
@@ -281,8 +283,8 @@ aiq_note_parse(aiq_note_t *n, aiq_str_t in, aiq_err_t *err)
     size_t           i, len;
     unsigned         count;
     aiq_str_t        rest;
-    aiq_note_sig_t   sig;
-    unsigned char    blob[8192];
+    aiq_note_part_t  sig;
+    unsigned char    blob[AIQ_NOTE_SIG_MAX];
 
     if (in.len < 4 || in.len > AIQ_NOTE_MAX || !aiq_note_text_ok(in)) {
         goto invalid;
@@ -337,8 +339,8 @@ aiq_note_verify(const aiq_note_t *n, const aiq_vkey_t *keys, unsigned nkeys,
     aiq_rc_t         rc;
     unsigned         k, good;
     aiq_str_t        rest, s;
-    aiq_note_sig_t   sig;
-    unsigned char    blob[8192];
+    aiq_note_part_t  sig;
+    unsigned char    blob[AIQ_NOTE_SIG_MAX];
 
     good = 0;
     rest = n->sigs;
@@ -353,7 +355,8 @@ aiq_note_verify(const aiq_note_t *n, const aiq_vkey_t *keys, unsigned nkeys,
 
         for (k = 0; k < nkeys; k++) {
 
-            if (!aiq_str_eq(sig.name, keys[k].name)
+            if (keys[k].type != AIQ_NOTE_ED25519
+                || !aiq_str_eq(sig.name, keys[k].name)
                 || memcmp(blob, keys[k].id, AIQ_NOTE_ID_LEN) != 0)
             {
                 continue;
@@ -387,33 +390,88 @@ aiq_note_verify(const aiq_note_t *n, const aiq_vkey_t *keys, unsigned nkeys,
 
 
 aiq_rc_t
+aiq_note_next(aiq_str_t *sigs, aiq_note_sig_t *sig, unsigned char *buf)
+{
+    size_t           len;
+    aiq_note_part_t  part;
+
+    if (sigs->len == 0) {
+        return AIQ_DECLINED;
+    }
+
+    sig->line.data = sigs->data;
+
+    if (!aiq_note_sig(sigs, &part)
+        || !aiq_note_decode(&part, buf, AIQ_NOTE_SIG_MAX, &len))
+    {
+        return AIQ_DECLINED;
+    }
+
+    sig->name = part.name;
+    sig->line.len = (size_t) (sigs->data - sig->line.data);
+    sig->sig.data = buf + AIQ_NOTE_ID_LEN;
+    sig->sig.len = len - AIQ_NOTE_ID_LEN;
+
+    memcpy(sig->id, buf, AIQ_NOTE_ID_LEN);
+
+    return AIQ_OK;
+}
+
+
+aiq_rc_t
 aiq_note_sign(aiq_out_t *out, aiq_str_t text, const aiq_vkey_t *v,
     const unsigned char seed[AIQ_KEY_LEN], aiq_crypto_t *c)
 {
-    aiq_rc_t       rc;
-    unsigned char  blob[AIQ_NOTE_ID_LEN + AIQ_SIG_LEN];
-
     if (text.len < 2 || text.data[text.len - 1] != '\n'
         || !aiq_note_text_ok(text))
     {
         return AIQ_E_INTERNAL;
     }
 
-    memcpy(blob, v->id, AIQ_NOTE_ID_LEN);
+    aiq_out_mem(out, text.data, text.len);
+    aiq_out_char(out, '\n');
 
-    rc = aiq_ed25519_sign(c, seed, text, blob + AIQ_NOTE_ID_LEN);
+    return aiq_note_add(out, text, v, seed, c);
+}
+
+
+aiq_rc_t
+aiq_note_add(aiq_out_t *out, aiq_str_t text, const aiq_vkey_t *v,
+    const unsigned char seed[AIQ_KEY_LEN], aiq_crypto_t *c)
+{
+    aiq_rc_t       rc;
+    unsigned char  sig[AIQ_SIG_LEN];
+
+    rc = aiq_ed25519_sign(c, seed, text, sig);
     if (rc != AIQ_OK) {
         return rc;
     }
 
-    aiq_out_mem(out, text.data, text.len);
-    aiq_out_mem(out, "\n" AIQ_NOTE_DASH, 1 + AIQ_NOTE_DASH_LEN);
-    aiq_out_mem(out, v->name.data, v->name.len);
-    aiq_out_char(out, ' ');
-    aiq_b64_encode(out, blob, sizeof(blob));
-    aiq_out_char(out, '\n');
+    aiq_note_write_sig(out, v, sig, AIQ_SIG_LEN);
 
     return out->failed ? AIQ_E_INTERNAL : AIQ_OK;
+}
+
+
+void
+aiq_note_write_sig(aiq_out_t *out, const aiq_vkey_t *v,
+    const unsigned char *sig, size_t len)
+{
+    unsigned char  blob[AIQ_NOTE_ID_LEN + 8 + AIQ_SIG_LEN];
+
+    if (len > sizeof(blob) - AIQ_NOTE_ID_LEN) {
+        out->failed = 1;
+        return;
+    }
+
+    memcpy(blob, v->id, AIQ_NOTE_ID_LEN);
+    memcpy(blob + AIQ_NOTE_ID_LEN, sig, len);
+
+    aiq_out_mem(out, AIQ_NOTE_DASH, AIQ_NOTE_DASH_LEN);
+    aiq_out_mem(out, v->name.data, v->name.len);
+    aiq_out_char(out, ' ');
+    aiq_b64_encode(out, blob, AIQ_NOTE_ID_LEN + len);
+    aiq_out_char(out, '\n');
 }
 
 
@@ -433,9 +491,9 @@ aiq_checkpoint_write(aiq_out_t *out, const aiq_checkpoint_t *cp)
 }
 
 
-/* decimal without a leading zero; our logs end at 2^53 */
+/* our logs end at 2^53 */
 
-static int
+int
 aiq_note_number(aiq_str_t s, uint64_t *n)
 {
     size_t  i;

@@ -18,7 +18,8 @@
 #include "merkle.h"
 
 
-#define AIQ_NOTE_ED25519     0x01     /* type of key and signature */
+#define AIQ_NOTE_ED25519     0x01     /* types of key and signature */
+#define AIQ_NOTE_COSIGNATURE 0x04     /* Ed25519, see cosign.h */
 #define AIQ_NOTE_ID_LEN      4
 #define AIQ_NOTE_SIGS        100      /* of one note; C2SP: at least 16 */
 #define AIQ_NOTE_MAX         65536    /* bytes of a note that is read */
@@ -31,6 +32,7 @@
 
 typedef struct {
     aiq_str_t             name;
+    unsigned char         type;       /* AIQ_NOTE_... */
     unsigned char         id[AIQ_NOTE_ID_LEN];
     unsigned char         key[AIQ_KEY_LEN];
 } aiq_vkey_t;
@@ -52,15 +54,25 @@ typedef struct {
 
 int aiq_note_name_ok(aiq_str_t name);
 
-/* id = SHA-256(name | LF | 0x01 | key)[:4]; name is kept, not copied */
+/* id = SHA-256(name | LF | type | key)[:4]; name is kept, not copied */
 
-aiq_rc_t aiq_vkey_init(aiq_vkey_t *v, aiq_str_t name,
+aiq_rc_t aiq_vkey_init_as(aiq_vkey_t *v, unsigned char type, aiq_str_t name,
     const unsigned char key[AIQ_KEY_LEN], aiq_crypto_t *c);
 
-/* name "+" hex(id) "+" base64(0x01 | key); AIQ_DECLINED if it is not that */
+#define aiq_vkey_init(v, name, key, c)                                        \
+    aiq_vkey_init_as(v, AIQ_NOTE_ED25519, name, key, c)
 
-aiq_rc_t aiq_vkey_parse(aiq_vkey_t *v, aiq_str_t text, aiq_crypto_t *c,
-    aiq_err_t *err);
+/*
+ * name "+" hex(id) "+" base64(type | key); AIQ_DECLINED if it is not that, or
+ * of another type.
+ */
+
+aiq_rc_t aiq_vkey_parse_as(aiq_vkey_t *v, unsigned char type,
+    aiq_str_t text, aiq_crypto_t *c, aiq_err_t *err);
+
+#define aiq_vkey_parse(v, text, c, err)                                       \
+    aiq_vkey_parse_as(v, AIQ_NOTE_ED25519, text, c, err)
+
 void aiq_vkey_write(aiq_out_t *out, const aiq_vkey_t *v);
 
 
@@ -80,10 +92,43 @@ aiq_rc_t aiq_note_parse(aiq_note_t *n, aiq_str_t in, aiq_err_t *err);
 aiq_rc_t aiq_note_verify(const aiq_note_t *n, const aiq_vkey_t *keys,
     unsigned nkeys, aiq_crypto_t *c, aiq_err_t *err);
 
-/* the whole note; the text must end with LF */
+/* the whole note; the text must end with LF.  add() is one line more of
+   signatures, behind such a note */
 
 aiq_rc_t aiq_note_sign(aiq_out_t *out, aiq_str_t text, const aiq_vkey_t *v,
     const unsigned char seed[AIQ_KEY_LEN], aiq_crypto_t *c);
+aiq_rc_t aiq_note_add(aiq_out_t *out, aiq_str_t text, const aiq_vkey_t *v,
+    const unsigned char seed[AIQ_KEY_LEN], aiq_crypto_t *c);
+
+/* one line of signatures: U+2014 SP name SP base64(id | sig) LF */
+
+void aiq_note_write_sig(aiq_out_t *out, const aiq_vkey_t *v,
+    const unsigned char *sig, size_t len);
+
+/*
+ * The signature of the next line of a note that was parsed, and that line;
+ * AIQ_DECLINED behind the last one.  sig has room for AIQ_NOTE_SIG_MAX.
+ */
+
+#define AIQ_NOTE_SIG_MAX     8192
+
+typedef struct {
+    aiq_str_t             name;
+    aiq_str_t             line;       /* with LF */
+    unsigned char         id[AIQ_NOTE_ID_LEN];
+    aiq_str_t             sig;        /* in the caller's buffer */
+} aiq_note_sig_t;
+
+aiq_rc_t aiq_note_next(aiq_str_t *sigs, aiq_note_sig_t *sig,
+    unsigned char *buf);
+
+/* takes a line from the front of rest; 0 if there is no LF */
+
+int aiq_note_line(aiq_str_t *rest, aiq_str_t *line);
+
+/* decimal without a leading zero, of 18 digits at most; 0 if it is none */
+
+int aiq_note_number(aiq_str_t s, uint64_t *n);
 
 
 void aiq_checkpoint_write(aiq_out_t *out, const aiq_checkpoint_t *cp);

@@ -36,18 +36,12 @@ aiq_ctl_audit_checkpoint(aiq_ctl_t *ctl)
     json_t              *o;
     unsigned             flags;
     aiq_rc_t             rc;
-    unsigned char        seed[AIQ_KEY_LEN];
     aiq_audit_tree_t     t;
     aiq_audit_signed_t   done;
     aiq_audit_signer_t  *s;
 
-    rc = aiq_store_seed_read(ctl->dir, aiq_cstr(AIQ_AUDIT_KID), seed,
-                             &ctl->err);
-
-    if (rc == AIQ_OK) {
-        rc = aiq_audit_signer_open(&s, ctl->arg[0], seed, &ctl->err);
-        aiq_wipe(seed, sizeof(seed));
-    }
+    rc = aiq_audit_signer_open(&s, ctl->arg[0], aiq_audit_seed_store,
+                               (void *) ctl->dir, &ctl->err);
 
     if (rc != AIQ_OK) {
         return aiq_ctl_fail(ctl, rc, NULL);

@@ -100,7 +100,6 @@ static aiq_rc_t
 ngx_armoriq_sign_open(ngx_armoriq_sign_t *s, ngx_armoriq_worker_t *w)
 {
     aiq_rc_t  rc;
-    u_char    seed[AIQ_KEY_LEN];
 
     s->task = ngx_thread_task_alloc(w->cycle->pool,
                                     sizeof(ngx_armoriq_sign_t *));
@@ -108,15 +107,9 @@ ngx_armoriq_sign_open(ngx_armoriq_sign_t *s, ngx_armoriq_worker_t *w)
         return aiq_fail(&s->err, AIQ_E_NO_MEMORY, "no memory");
     }
 
-    rc = aiq_store_seed_read((char *) w->conf->store.data,
-                             aiq_cstr(AIQ_AUDIT_KID), seed, &s->err);
-
-    if (rc == AIQ_OK) {
-        rc = aiq_audit_signer_open(&s->signer, (char *) w->conf->audit.data,
-                                   seed, &s->err);
-    }
-
-    aiq_wipe(seed, AIQ_KEY_LEN);
+    rc = aiq_audit_signer_open(&s->signer, (char *) w->conf->audit.data,
+                               aiq_audit_seed_store, w->conf->store.data,
+                               &s->err);
 
     *(ngx_armoriq_sign_t **) s->task->ctx = s;
 

@@ -46,6 +46,27 @@ static int            fault_reserve;  /* errno of fallocate() behind .. */
 static long           fault_room;     /* .. this offset */
 static int            reserves;
 static int            syncs;
+static int            die_in;         /* so many changes of the disk from now
+                                         the process ends; 0: it does not */
+
+
+__attribute__((unused))
+static void
+die_here(void)
+{
+    if (die_in && --die_in == 0) {
+        _exit(9);
+    }
+}
+
+
+int
+renameat(int from, const char *old, int to, const char *new)
+{
+    die_here();
+
+    return (int) syscall(SYS_renameat, from, old, to, new);
+}
 
 
 static int
@@ -64,6 +85,8 @@ fault(int e)
 int
 fdatasync(int fd)
 {
+    die_here();
+
     syncs++;
 
     if (fault_sync) {
@@ -78,6 +101,8 @@ int
 fsync(int fd)
 {
     struct stat  st;
+
+    die_here();
 
     if (fault_dirsync && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
         return fault(fault_dirsync);
@@ -132,6 +157,10 @@ openat(int dir, const char *name, int flags, ...)
 ssize_t
 write(int fd, const void *buf, size_t len)
 {
+    if (fd > 2) {
+        die_here();
+    }
+
     if (fault_write && fd > 2) {
 
         if (fault_after == 0) {

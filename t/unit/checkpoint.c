@@ -30,6 +30,8 @@ static void test_wrong(void);
 static void test_every_byte(void);
 static void test_kept(void);
 static aiq_audit_signer_t *signer(const char *dir, int c);
+static aiq_rc_t all_of(void *data, const aiq_vkey_t *key, unsigned n,
+    unsigned char seed[AIQ_KEY_LEN], aiq_err_t *err);
 static uint64_t sign(aiq_audit_signer_t *s, aiq_err_t *err);
 static void add(const char *dir, unsigned n);
 static uint64_t proofs(const char *dir, int slow);
@@ -43,12 +45,22 @@ static aiq_audit_signer_t *
 signer(const char *dir, int c)
 {
     aiq_err_t            err;
-    unsigned char        seed[AIQ_KEY_LEN];
     aiq_audit_signer_t  *s;
 
-    memset(seed, c, sizeof(seed));
+    return aiq_audit_signer_open(&s, dir, all_of, (void *) (intptr_t) c,
+                                 &err) == AIQ_OK ? s : NULL;
+}
 
-    return (aiq_audit_signer_open(&s, dir, seed, &err) == AIQ_OK) ? s : NULL;
+
+/* the same byte all over */
+
+static aiq_rc_t
+all_of(void *data, const aiq_vkey_t *key, unsigned n,
+    unsigned char seed[AIQ_KEY_LEN], aiq_err_t *err)
+{
+    memset(seed, (int) (intptr_t) data, AIQ_KEY_LEN);
+
+    return AIQ_OK;
 }
 
 
