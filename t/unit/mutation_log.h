@@ -182,17 +182,24 @@ make_events(aiq_audit_t *log)
 }
 
 
+static aiq_rc_t
+log_seed(void *data, const aiq_vkey_t *key, unsigned n,
+    unsigned char seed[AIQ_KEY_LEN], aiq_err_t *err)
+{
+    memset(seed, 0x42, AIQ_KEY_LEN);
+
+    return AIQ_OK;
+}
+
+
 static void
 sign_log(const char *dir, aiq_audit_t *log)
 {
     aiq_err_t            err;
-    unsigned char        seed[AIQ_KEY_LEN];
     aiq_audit_signed_t   done;
     aiq_audit_signer_t  *s;
 
-    memset(seed, 0x42, sizeof(seed));
-
-    if (aiq_audit_signer_open(&s, dir, seed, &err) != AIQ_OK
+    if (aiq_audit_signer_open(&s, dir, log_seed, NULL, &err) != AIQ_OK
         || aiq_audit_checkpoint(s, 0, &done, &err) != AIQ_OK)
     {
         diag("checkpoint: %s", err.text);
