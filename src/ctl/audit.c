@@ -36,7 +36,8 @@ static const aiq_ctl_opt_t  aiq_ctl_audit_verify_opts[] = {
 
     { "checkpoint", "FILE", "a checkpoint of this log that was kept"
       " elsewhere", 0, 0 },
-    { "vkey", "KEY", "its verification key, as it was kept elsewhere", 0, 0 },
+    { "vkey", "KEY", "a verification key of it that was kept elsewhere", 0,
+      0 },
 
     { NULL, NULL, NULL, 0, 0 }
 };
@@ -68,9 +69,18 @@ static const aiq_ctl_opt_t  aiq_ctl_audit_consistency_opts[] = {
 };
 
 
+static const aiq_ctl_opt_t  aiq_ctl_audit_key_opts[] = {
+
+    { "keep", NULL, "leave the seed of the old key where it is", 0, 0 },
+
+    { NULL, NULL, NULL, 0, 0 }
+};
+
+
 static const aiq_ctl_opt_t  aiq_ctl_audit_check_opts[] = {
 
     { "vkey", "KEY", "verification key of the log", 1, 0 },
+    { "keys", "FILE", "and the file of its keys, if it had several", 0, 0 },
     { "leaf", "HEX", "hash of the record, X-ArmorIQ-Leaf", 0, 0 },
     { "record", "FILE", "or the record itself, one line", 0, 0 },
 
@@ -155,6 +165,17 @@ const aiq_ctl_cmd_t  aiq_ctl_audit_cmds[] = {
       "check a proof that somebody has given you",
       "Needs no log. The record is the line with or without its line end.",
       "    armoriqctl audit check 17.tlog-proof --vkey KEY --leaf HEX\n",
+      NULL },
+
+    { "key", "rotate|list DIR", 2, 2, aiq_ctl_audit_key_opts,
+      aiq_ctl_audit_key,
+      "give the log another key, or list those it had",
+      "\"rotate\" makes a new key for checkpoints: a KEY record that both keys"
+      " have signed says so, nginx signs with it from then on without a"
+      " reload, and the seed of the old one is removed. \"list\" prints the"
+      " verification keys and after how many records each has begun; any of"
+      " them serves as --vkey.",
+      "    armoriqctl audit key rotate /var/lib/armoriq/audit\n",
       NULL },
 
     { NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL }
@@ -285,7 +306,7 @@ aiq_ctl_audit_report(aiq_ctl_t *ctl, const aiq_audit_report_t *r,
                "records   %llu in %llu segment%s\n"
                "intents   %llu, %llu of them denied\n"
                "outcomes  %llu, unknown %llu\n"
-               "signed    %llu, by %llu checkpoint%s\n"
+               "signed    %llu, by %llu checkpoint%s and %llu key%s\n"
                "warnings  %llu\n"
                "last seq  %llu\n"
                "root      %s\n"
@@ -302,6 +323,7 @@ aiq_ctl_audit_report(aiq_ctl_t *ctl, const aiq_audit_report_t *r,
                (unsigned long long) r->covered,
                (unsigned long long) r->checkpoints,
                r->checkpoints == 1 ? "" : "s",
+               (unsigned long long) r->keys, r->keys == 1 ? "" : "s",
                (unsigned long long) r->warnings,
                (unsigned long long) r->seq, root, tail);
 
@@ -325,6 +347,7 @@ aiq_ctl_audit_report(aiq_ctl_t *ctl, const aiq_audit_report_t *r,
     aiq_ctl_jset(ctl, o, "checkpoints",
                  json_integer((json_int_t) r->checkpoints));
     aiq_ctl_jset(ctl, o, "covered", json_integer((json_int_t) r->covered));
+    aiq_ctl_jset(ctl, o, "keys", json_integer((json_int_t) r->keys));
     aiq_ctl_jset(ctl, o, "seq", json_integer((json_int_t) r->seq));
     aiq_ctl_jset(ctl, o, "root", json_string(root));
     aiq_ctl_jset(ctl, o, "tail", json_string(tail));

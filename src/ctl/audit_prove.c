@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "audit_checkpoint.h"
+#include "audit_key.h"
 #include "b64.h"
 #include "ctl.h"
 
@@ -26,6 +27,7 @@ static int aiq_ctl_audit_step(aiq_ctl_t *ctl, uint64_t from,
     const aiq_hash_t root);
 static void aiq_ctl_audit_hashes(aiq_ctl_t *ctl, json_t *o,
     const aiq_tlog_proof_t *p);
+static int aiq_ctl_audit_chain(aiq_ctl_t *ctl, aiq_audit_keys_t **keys);
 static int aiq_ctl_audit_leaf(aiq_ctl_t *ctl, aiq_hash_t leaf);
 
 
@@ -354,6 +356,7 @@ aiq_ctl_audit_check(aiq_ctl_t *ctl)
     aiq_str_t          text;
     aiq_hash_t         leaf;
     aiq_vkey_t         key;
+    aiq_audit_keys_t  *keys;
     aiq_checkpoint_t   cp;
     aiq_tlog_proof_t   p;
 
@@ -371,6 +374,10 @@ aiq_ctl_audit_check(aiq_ctl_t *ctl)
     code = aiq_ctl_audit_leaf(ctl, leaf);
 
     if (code == AIQ_CTL_OK) {
+        code = aiq_ctl_audit_chain(ctl, &keys);
+    }
+
+    if (code == AIQ_CTL_OK) {
         code = aiq_ctl_read(ctl, ctl->arg[0], AIQ_NOTE_MAX, 0, &text);
     }
 
@@ -381,8 +388,10 @@ aiq_ctl_audit_check(aiq_ctl_t *ctl)
     rc = aiq_tlog_proof_parse(&p, text, &ctl->err);
 
     if (rc == AIQ_OK) {
-        rc = aiq_checkpoint_open(&cp, p.note, &key, 1, ctl->crypto,
-                                 &ctl->err);
+        rc = keys->n ? aiq_audit_keys_open(keys, &cp, p.note, ctl->crypto,
+                                           &ctl->err)
+                     : aiq_checkpoint_open(&cp, p.note, &key, 1, ctl->crypto,
+                                           &ctl->err);
     }
 
     if (rc == AIQ_OK) {
@@ -420,6 +429,55 @@ aiq_ctl_audit_check(aiq_ctl_t *ctl)
     aiq_ctl_jset(ctl, o, "size", json_integer((json_int_t) cp.size));
 
     return aiq_ctl_jprint(ctl, o);
+}
+
+
+/* the keys in --keys, among which must be that of --vkey; none without it */
+
+static int
+aiq_ctl_audit_chain(aiq_ctl_t *ctl, aiq_audit_keys_t **keys)
+{
+    int          code;
+    aiq_rc_t     rc;
+    aiq_str_t    text;
+    const char  *file;
+
+    *keys = aiq_mem_calloc(&ctl->mem, sizeof(aiq_audit_keys_t));
+
+    if (*keys == NULL) {
+        return aiq_ctl_fault(ctl, AIQ_E_NO_MEMORY, "out of memory");
+    }
+
+    file = aiq_ctl_opt(ctl, "keys");
+
+    if (file == NULL) {
+        return AIQ_CTL_OK;
+    }
+
+    code = aiq_ctl_read(ctl, file, AIQ_AUDIT_KEYS_SIZE, 0, &text);
+
+    if (code != AIQ_CTL_OK) {
+        return code;
+    }
+
+    rc = aiq_audit_keys_read(*keys, text, ctl->crypto, &ctl->err);
+
+    if (aiq_is_fault(rc)) {
+        return aiq_ctl_fail(ctl, rc, NULL);
+    }
+
+    if (rc != AIQ_OK || (*keys)->n == 0) {
+        return aiq_ctl_no(ctl, AIQ_OK, "--keys: %s",
+                          rc == AIQ_OK ? "the file is empty"
+                                       : ctl->err.text);
+    }
+
+    if (!aiq_audit_keys_have(*keys, aiq_cstr(aiq_ctl_opt(ctl, "vkey")))) {
+        return aiq_ctl_no(ctl, AIQ_OK, "--keys: the key in --vkey is not "
+                          "among them");
+    }
+
+    return AIQ_CTL_OK;
 }
 
 

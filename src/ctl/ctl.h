@@ -120,6 +120,7 @@ int aiq_ctl_audit_checkpoint(aiq_ctl_t *ctl);
 int aiq_ctl_audit_prove(aiq_ctl_t *ctl);
 int aiq_ctl_audit_consistency(aiq_ctl_t *ctl);
 int aiq_ctl_audit_check(aiq_ctl_t *ctl);
+int aiq_ctl_audit_key(aiq_ctl_t *ctl);
 int aiq_ctl_mcp_tools(aiq_ctl_t *ctl);
 
 /* query.c, history.c and usage.c, which ask the audit log */
