@@ -27,19 +27,7 @@ ArmorIQ->new();
 
 my $seed = exists $ENV{TEST_CRASH_SEED} ? $ENV{TEST_CRASH_SEED} : 1;
 my $script = realpath("$FindBin::Bin/../scripts/crash");
-my @out = `'$^X' '$script' --rounds 20 --seed $seed 2>&1`;
-my $code = $? >> 8;
-my ($sum) = grep { /^crash: / } @out;
-
-is($code, 0, 'exit code') or diag(@out);
-is(scalar(grep { /^ +\d+  \S+ +calls/ } @out), 20, 'a line for each round');
-
-$sum = '' if !defined $sum;
-
-like($sum, qr/^crash: 20 rounds, \d\d kinds, .*, ok$/, 'a summary');
-like($sum, qr/ without INTENT 0, steps used twice 0, wrong answers 0,/,
-     'no call without INTENT');
-like($sum, qr/ verify codes \{(?:(?:0|10):\d+(?:, )?)+\},/, 'verify: 0 or 10');
+my $sum = summary(20, '--rounds 20');
 
 # rounds in which nothing happens show nothing
 
@@ -49,4 +37,29 @@ cmp_ok($calls || 0, '>', 1000, 'calls');
 cmp_ok($saw || 0, '>', 500, 'of which the upstream saw many');
 cmp_ok($calls || 0, '>', $saw || 0, 'and some were refused');
 
+summary(5, '--rounds 0 --only signal/');
+
 done_testing();
+
+
+sub summary {
+    my ($rounds, $args) = @_;
+    my @out = `'$^X' '$script' $args --seed $seed 2>&1`;
+    my $code = $? >> 8;
+    my ($sum) = grep { /^crash: / } @out;
+
+    is($code, 0, "$args: exit code") or diag(@out);
+    is(scalar(grep { /^ +\d+  \S+ +calls/ } @out), $rounds,
+       "$args: a line for each round");
+
+    $sum = '' if !defined $sum;
+
+    like($sum, qr/^crash: $rounds rounds, \d+ kinds, .*, ok$/,
+         "$args: a summary");
+    like($sum, qr/ without INTENT 0, steps used twice 0, wrong answers 0,/,
+         "$args: no call without INTENT");
+    like($sum, qr/ verify codes \{(?:(?:0|10):\d+(?:, )?)+\},/,
+         "$args: verify: 0 or 10");
+
+    return $sum;
+}

@@ -217,6 +217,15 @@ typedef aiq_rc_t (*aiq_audit_each_pt)(void *data, aiq_str_t line);
 aiq_rc_t aiq_audit_scan(const char *dir, int64_t since_us,
     aiq_audit_each_pt each, void *data, aiq_err_t *err);
 
+/* every record behind that number */
+
+aiq_rc_t aiq_audit_scan_behind(const char *dir, uint64_t seq,
+    aiq_audit_each_pt each, void *data, aiq_err_t *err);
+
+/* the number of a record that was made of this body, or 0 */
+
+uint64_t aiq_audit_made_of(aiq_str_t line, aiq_str_t body);
+
 /*
  * The uses of plan steps that are still in force: for every PERMIT INTENT
  * with a step whose token expires after now, less those whose OUTCOME says
@@ -228,6 +237,15 @@ typedef aiq_rc_t (*aiq_audit_use_pt)(void *data,
 
 aiq_rc_t aiq_audit_uses(const char *dir, int64_t now, int64_t lifetime,
     aiq_audit_use_pt use, void *data, aiq_err_t *err);
+
+/*
+ * The same for records behind *seq, or for all of them if that is 0; *seq
+ * becomes the number of the last record.  An OUTCOME counts if its INTENT is
+ * among them.
+ */
+
+aiq_rc_t aiq_audit_uses_behind(const char *dir, uint64_t *seq, int64_t now,
+    int64_t lifetime, aiq_audit_use_pt use, void *data, aiq_err_t *err);
 
 
 typedef struct {

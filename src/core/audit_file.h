@@ -153,6 +153,14 @@ aiq_rc_t aiq_audit_reader_segment(aiq_audit_reader_t *r, size_t i,
     uint64_t off, aiq_err_t *err);
 
 /*
+ * An offset in the segment that was begun: not behind the line of the record,
+ * and not far before it.
+ */
+
+aiq_rc_t aiq_audit_reader_seek(aiq_audit_reader_t *r, uint64_t seq,
+    uint64_t *off, aiq_err_t *err);
+
+/*
  * The next line without LF, valid until the next call.  AIQ_DECLINED at the
  * end: what lies between off and size is torn.  AIQ_D_JSON_TOO_LARGE if the
  * line is longer than it may be.

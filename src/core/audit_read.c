@@ -18,6 +18,7 @@
 
 
 #define AIQ_AUDIT_READ  (256 * 1024)
+#define AIQ_AUDIT_SEEK  (2 * AIQ_AUDIT_LINE_MAX)
 #define AIQ_AUDIT_MIN   1024          /* slots of a map */
 
 
@@ -155,6 +156,64 @@ aiq_audit_reader_segment(aiq_audit_reader_t *r, size_t i, uint64_t off,
     r->end = r->buf;
 
     return AIQ_OK;
+}
+
+
+aiq_rc_t
+aiq_audit_reader_seek(aiq_audit_reader_t *r, uint64_t seq, uint64_t *off,
+    aiq_err_t *err)
+{
+    size_t               n;
+    uint64_t             lo, hi, mid;
+    aiq_rc_t             rc;
+    aiq_str_t            line;
+    unsigned char       *buf, *lf;
+    aiq_audit_front_t    f;
+
+    buf = malloc(AIQ_AUDIT_SEEK);
+    if (buf == NULL) {
+        return aiq_fail(err, AIQ_E_NO_MEMORY, "no memory");
+    }
+
+    lo = 0;
+    hi = r->size;
+    rc = AIQ_OK;
+
+    while (hi - lo > 2 * AIQ_AUDIT_SEEK) {
+
+        mid = lo + (hi - lo) / 2;
+        n = (r->size - mid < AIQ_AUDIT_SEEK)
+            ? (size_t) (r->size - mid) : AIQ_AUDIT_SEEK;
+
+        rc = aiq_audit_read_at(r->fd, buf, n, mid, r->name, err);
+        if (rc != AIQ_OK) {
+            break;
+        }
+
+        lf = memchr(buf, '\n', n);
+
+        if (lf != NULL) {
+            line.data = lf + 1;
+            line.len = n - (size_t) (lf + 1 - buf);
+        }
+
+        /* what is torn, or is no record, is behind what we look for */
+
+        if (lf == NULL || aiq_audit_front(&f, line) != AIQ_OK
+            || f.seq > seq)
+        {
+            hi = mid;
+
+        } else {
+            lo = mid + (uint64_t) (lf + 1 - buf);
+        }
+    }
+
+    free(buf);
+
+    *off = lo;
+
+    return rc;
 }
 
 

@@ -27,16 +27,19 @@
 #define AIQ_AUDIT_SLACK   300000000LL
 
 
-/* where the search has come to */
+/* where the search has come to, and what is looked for behind that */
 
 typedef struct {
     size_t               i;           /* segment */
     uint64_t             off;
+    uint64_t             seq;
+    int64_t              since_us;
 } aiq_audit_mark_t;
 
 
 typedef struct {
     int64_t              now;
+    uint64_t             seq;         /* of the last record */
     aiq_audit_map_t      map;         /* seq of an INTENT: its use */
     unsigned char       *tape;
     aiq_err_t           *err;
@@ -60,9 +63,11 @@ static aiq_rc_t aiq_audit_scan_segment(aiq_audit_reader_t *r,
     aiq_err_t *err);
 static int aiq_audit_scan_old(const unsigned char *buf, size_t len,
     size_t block, int start, int64_t since_us, size_t *line);
+static aiq_rc_t aiq_audit_scan_to(aiq_audit_reader_t *r, uint64_t seq,
+    aiq_audit_mark_t *mark, aiq_err_t *err);
 static aiq_rc_t aiq_audit_scan_forward(aiq_audit_reader_t *r,
-    int64_t since_us, const aiq_audit_mark_t *mark, aiq_audit_each_pt each,
-    void *data, aiq_err_t *err);
+    const aiq_audit_mark_t *mark, aiq_audit_each_pt each, void *data,
+    aiq_err_t *err);
 static aiq_rc_t aiq_audit_scan_use(void *data, aiq_str_t line);
 static aiq_rc_t aiq_audit_scan_intent(aiq_audit_uses_t *u,
     const aiq_json_t *doc, uint64_t seq);
@@ -85,13 +90,63 @@ aiq_audit_scan(const char *dir, int64_t since_us, aiq_audit_each_pt each,
         rc = aiq_audit_scan_back(&r, since_us, &mark, err);
 
         if (rc == AIQ_OK) {
-            rc = aiq_audit_scan_forward(&r, since_us, &mark, each, data, err);
+            mark.seq = 0;
+            mark.since_us = since_us;
+
+            rc = aiq_audit_scan_forward(&r, &mark, each, data, err);
         }
     }
 
     aiq_audit_reader_close(&r);
 
     return rc;
+}
+
+
+aiq_rc_t
+aiq_audit_scan_behind(const char *dir, uint64_t seq, aiq_audit_each_pt each,
+    void *data, aiq_err_t *err)
+{
+    aiq_rc_t            rc;
+    aiq_audit_mark_t    mark;
+    aiq_audit_reader_t  r;
+
+    rc = aiq_audit_reader_open(&r, dir, err);
+
+    if (rc == AIQ_OK && r.n) {
+
+        rc = aiq_audit_scan_to(&r, seq, &mark, err);
+
+        if (rc == AIQ_OK) {
+            rc = aiq_audit_scan_forward(&r, &mark, each, data, err);
+        }
+    }
+
+    aiq_audit_reader_close(&r);
+
+    return rc;
+}
+
+
+static aiq_rc_t
+aiq_audit_scan_to(aiq_audit_reader_t *r, uint64_t seq, aiq_audit_mark_t *mark,
+    aiq_err_t *err)
+{
+    size_t    i;
+    aiq_rc_t  rc;
+
+    for (i = r->n - 1; i > 0 && r->list[i] > seq + 1; i--) {
+        /* void */
+    }
+
+    mark->i = i;
+    mark->seq = seq;
+    mark->since_us = INT64_MIN;
+
+    rc = aiq_audit_reader_segment(r, i, 0, err);
+
+    return (rc == AIQ_OK) ? aiq_audit_reader_seek(r, seq + 1, &mark->off, err)
+                          : rc;
 }
 
 
@@ -232,9 +287,8 @@ aiq_audit_scan_old(const unsigned char *buf, size_t len, size_t block,
 
 
 static aiq_rc_t
-aiq_audit_scan_forward(aiq_audit_reader_t *r, int64_t since_us,
-    const aiq_audit_mark_t *mark, aiq_audit_each_pt each, void *data,
-    aiq_err_t *err)
+aiq_audit_scan_forward(aiq_audit_reader_t *r, const aiq_audit_mark_t *mark,
+    aiq_audit_each_pt each, void *data, aiq_err_t *err)
 {
     int                begun;
     size_t             i;
@@ -273,7 +327,7 @@ aiq_audit_scan_forward(aiq_audit_reader_t *r, int64_t since_us,
                 return rc;
             }
 
-            begun |= (f.ts_us >= since_us);
+            begun |= (f.ts_us >= mark->since_us && f.seq > mark->seq);
 
             if (begun) {
                 rc = each(data, line);
@@ -289,9 +343,36 @@ aiq_audit_scan_forward(aiq_audit_reader_t *r, int64_t since_us,
 }
 
 
+uint64_t
+aiq_audit_made_of(aiq_str_t line, aiq_str_t body)
+{
+    aiq_audit_front_t  f;
+
+    if (aiq_audit_front(&f, line) == AIQ_OK && line.len > body.len
+        && memcmp(line.data + line.len - body.len, body.data, body.len) == 0)
+    {
+        return f.seq;
+    }
+
+    return 0;
+}
+
+
 aiq_rc_t
 aiq_audit_uses(const char *dir, int64_t now, int64_t lifetime,
     aiq_audit_use_pt use, void *data, aiq_err_t *err)
+{
+    uint64_t  seq;
+
+    seq = 0;
+
+    return aiq_audit_uses_behind(dir, &seq, now, lifetime, use, data, err);
+}
+
+
+aiq_rc_t
+aiq_audit_uses_behind(const char *dir, uint64_t *seq, int64_t now,
+    int64_t lifetime, aiq_audit_use_pt use, void *data, aiq_err_t *err)
 {
     size_t            i;
     int64_t           since;
@@ -304,6 +385,7 @@ aiq_audit_uses(const char *dir, int64_t now, int64_t lifetime,
     }
 
     u.now = now;
+    u.seq = *seq;
     u.err = err;
     u.map.slot = NULL;
     u.map.size = 0;
@@ -319,7 +401,10 @@ aiq_audit_uses(const char *dir, int64_t now, int64_t lifetime,
     since = (lifetime < now) ? (now - lifetime) * 1000000 : 0;
     since = (since > AIQ_AUDIT_SLACK) ? since - AIQ_AUDIT_SLACK : 0;
 
-    rc = aiq_audit_scan(dir, since, aiq_audit_scan_use, &u, err);
+    rc = *seq ? aiq_audit_scan_behind(dir, *seq, aiq_audit_scan_use, &u, err)
+              : aiq_audit_scan(dir, since, aiq_audit_scan_use, &u, err);
+
+    *seq = u.seq;
 
     for (i = 0; rc == AIQ_OK && i < u.map.size; i++) {
 
@@ -351,6 +436,8 @@ aiq_audit_scan_use(void *data, aiq_str_t line)
     if (aiq_audit_front(&f, line) != AIQ_OK) {
         return aiq_fail(u->err, AIQ_E_INTERNAL, "not a record");
     }
+
+    u->seq = f.seq;
 
     outcome = aiq_str_is(f.type, "OUTCOME");
 

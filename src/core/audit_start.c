@@ -13,17 +13,12 @@
 #include "audit_signer.h"
 
 
-#define AIQ_AUDIT_SEEK  (2 * AIQ_AUDIT_LINE_MAX)
-
-
 static aiq_rc_t aiq_audit_signer_older(aiq_audit_signer_t *s,
     const aiq_audit_last_t *last, aiq_err_t *err);
 static aiq_rc_t aiq_audit_signer_load(aiq_audit_signer_t *s, uint64_t size,
     const aiq_hash_t root, aiq_err_t *err);
 static aiq_rc_t aiq_audit_signer_place(aiq_audit_signer_t *s,
     aiq_err_t *err);
-static aiq_rc_t aiq_audit_signer_seek(aiq_audit_signer_t *s, uint64_t seq,
-    uint64_t *off, aiq_err_t *err);
 
 
 aiq_rc_t
@@ -172,7 +167,7 @@ aiq_audit_signer_place(aiq_audit_signer_t *s, aiq_err_t *err)
     rc = aiq_audit_reader_segment(&s->reader, i - 1, 0, err);
 
     if (rc == AIQ_OK) {
-        rc = aiq_audit_signer_seek(s, s->edge.size, &off, err);
+        rc = aiq_audit_reader_seek(&s->reader, s->edge.size, &off, err);
     }
 
     if (rc == AIQ_OK) {
@@ -215,67 +210,6 @@ aiq_audit_signer_place(aiq_audit_signer_t *s, aiq_err_t *err)
     s->off = s->reader.off;
 
     return AIQ_OK;
-}
-
-
-/* an offset not behind the line of the record, and not far before it */
-
-static aiq_rc_t
-aiq_audit_signer_seek(aiq_audit_signer_t *s, uint64_t seq, uint64_t *off,
-    aiq_err_t *err)
-{
-    size_t               n;
-    uint64_t             lo, hi, mid;
-    aiq_rc_t             rc;
-    aiq_str_t            line;
-    unsigned char       *buf, *lf;
-    aiq_audit_front_t    f;
-
-    buf = malloc(AIQ_AUDIT_SEEK);
-    if (buf == NULL) {
-        return aiq_fail(err, AIQ_E_NO_MEMORY, "no memory");
-    }
-
-    lo = 0;
-    hi = s->reader.size;
-    rc = AIQ_OK;
-
-    while (hi - lo > 2 * AIQ_AUDIT_SEEK) {
-
-        mid = lo + (hi - lo) / 2;
-        n = (s->reader.size - mid < AIQ_AUDIT_SEEK)
-            ? (size_t) (s->reader.size - mid) : AIQ_AUDIT_SEEK;
-
-        rc = aiq_audit_read_at(s->reader.fd, buf, n, mid, s->reader.name,
-                               err);
-        if (rc != AIQ_OK) {
-            break;
-        }
-
-        lf = memchr(buf, '\n', n);
-
-        if (lf != NULL) {
-            line.data = lf + 1;
-            line.len = n - (size_t) (lf + 1 - buf);
-        }
-
-        /* what is torn, or is no record, is behind what we look for */
-
-        if (lf == NULL || aiq_audit_front(&f, line) != AIQ_OK
-            || f.seq > seq)
-        {
-            hi = mid;
-
-        } else {
-            lo = mid + (uint64_t) (lf + 1 - buf);
-        }
-    }
-
-    free(buf);
-
-    *off = lo;
-
-    return rc;
 }
 
 

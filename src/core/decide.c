@@ -575,6 +575,14 @@ aiq_decide_again(aiq_decision_t *d, const aiq_request_t *in)
     d->issuer = NULL;
     aiq_str_null(&d->jws);
 
+    if (d->reserved
+        && in->ops->used(in->ops->data, d->ledger, (uint32_t) d->step)
+           > d->max_uses)
+    {
+        return aiq_fail(&d->err, AIQ_D_STEP_USED,
+                        "another nginx has let the step be used");
+    }
+
     rc = aiq_store_revision(in->txn, &revision);
 
     if (rc != AIQ_OK) {

@@ -61,11 +61,14 @@ typedef struct {
     /*
      * The step ledger: takes one of max uses of a step of a token.  AIQ_OK,
      * AIQ_D_STEP_USED, AIQ_D_ZONE_FULL or a fault.  release() gives it back.
+     * used() is how many are taken: more than max if somebody else, who
+     * writes to the same log, has given some away at the same time.
      */
 
     aiq_rc_t  (*reserve)(void *data, const aiq_hash_t token, uint32_t step,
                          uint32_t max, int64_t exp);
     void      (*release)(void *data, const aiq_hash_t token, uint32_t step);
+    uint64_t  (*used)(void *data, const aiq_hash_t token, uint32_t step);
 
     /* one call from the bucket of this name; retry in milliseconds */
 
@@ -216,6 +219,7 @@ typedef struct aiq_decision_s {
     aiq_hash_t                ledger;       /* SHA-256 of org and jti: both
                                                forms of a token share it */
     int64_t                   step;         /* -1: none */
+    uint32_t                  max_uses;     /* of it, if it is reserved */
     aiq_args_t                args_hash;
     unsigned                  has_args:1;
     unsigned                  trusted:1;    /* token is verified */

@@ -428,6 +428,7 @@ aiq_decide_reserve(aiq_decision_t *d, const aiq_request_t *in,
     }
 
     d->reserved = 1;
+    d->max_uses = step->max_uses;
 
     return AIQ_OK;
 }

@@ -36,6 +36,7 @@ typedef struct ngx_armoriq_journal_s {
     aiq_audit_t              *log;
     aiq_crypto_t             *crypto;
     ngx_fd_t                  lock;
+    uint64_t                  found;      /* in the ring, see resume */
     ngx_uint_t                wrote;      /* records, since last told */
     ngx_uint_t                failed;     /* unsigned  failed:1; */
     aiq_err_t                 err;
@@ -62,7 +63,10 @@ static void ngx_armoriq_journal_collect(ngx_armoriq_journal_t *j,
     ngx_armoriq_group_t *g);
 static aiq_rc_t ngx_armoriq_journal_mark(ngx_armoriq_journal_t *j,
     ngx_armoriq_group_t *g);
+static aiq_rc_t ngx_armoriq_journal_learn(ngx_armoriq_journal_t *j,
+    uint64_t seq);
 static aiq_rc_t ngx_armoriq_journal_resume(ngx_armoriq_journal_t *j);
+static aiq_rc_t ngx_armoriq_journal_found(void *data, aiq_str_t line);
 static void ngx_armoriq_journal_unsure(ngx_armoriq_journal_t *j,
     ngx_armoriq_group_t *g);
 static void ngx_armoriq_journal_void(ngx_armoriq_journal_t *j);
@@ -504,6 +508,10 @@ ngx_armoriq_journal_write(ngx_armoriq_journal_t *j, ngx_armoriq_group_t *g)
         }
     }
 
+    if (g->n) {
+        sh->known = g->pos[g->n - 1].seq;
+    }
+
     sh->tail = g->tail;
     sh->writing = 0;
 
@@ -530,6 +538,14 @@ ngx_armoriq_journal_mark(ngx_armoriq_journal_t *j, ngx_armoriq_group_t *g)
 
     sh = j->zone->sh;
 
+    if (seq != sh->known) {
+        rc = ngx_armoriq_journal_learn(j, seq);
+
+        if (rc != AIQ_OK) {
+            return rc;
+        }
+    }
+
     ngx_shmtx_lock(&j->zone->shpool->mutex);
 
     sh->base = seq;
@@ -543,6 +559,36 @@ ngx_armoriq_journal_mark(ngx_armoriq_journal_t *j, ngx_armoriq_group_t *g)
 
 
 /*
+ * Somebody else has written to the log: another nginx, while one binary takes
+ * over from the other.  Steps that it has let be used are used here as well.
+ * Whoever writes first has the step; the other one finds that out before its
+ * call leaves (aiq_decide_again).  What the other one gives back stays used
+ * here.
+ */
+
+static aiq_rc_t
+ngx_armoriq_journal_learn(ngx_armoriq_journal_t *j, uint64_t seq)
+{
+    aiq_rc_t              rc;
+    uint64_t              known;
+    ngx_armoriq_shctx_t  *sh;
+
+    sh = j->zone->sh;
+    known = sh->known;
+
+    rc = aiq_audit_uses_behind((char *) j->worker->conf->audit.data, &known,
+                               (int64_t) time(NULL), NGX_ARMORIQ_LIFETIME,
+                               ngx_armoriq_shm_restore, j->zone, &j->err);
+
+    if (rc == AIQ_OK) {
+        sh->known = seq;
+    }
+
+    return rc;
+}
+
+
+/*
  * Whoever wrote this group was killed over it.  What has got into the log is
  * not written again; a request that still waits for one of these is refused,
  * and its INTENT stays without an OUTCOME, as those of the dead worker do.
@@ -551,15 +597,21 @@ ngx_armoriq_journal_mark(ngx_armoriq_journal_t *j, ngx_armoriq_group_t *g)
 static aiq_rc_t
 ngx_armoriq_journal_resume(ngx_armoriq_journal_t *j)
 {
-    aiq_rc_t               rc;
-    uint64_t               seq, pos, there;
-    ngx_armoriq_entry_t   *e;
-    ngx_armoriq_shctx_t   *sh;
-    ngx_armoriq_result_t  *res;
+    aiq_rc_t              rc;
+    uint64_t              seq;
+    ngx_armoriq_shctx_t  *sh;
 
     sh = j->zone->sh;
 
     rc = aiq_audit_position(j->log, j->crypto, &seq, &j->err);
+
+    if (rc == AIQ_OK && seq > sh->base) {
+        j->found = sh->tail;
+
+        rc = aiq_audit_scan_behind((char *) j->worker->conf->audit.data,
+                                   sh->base, ngx_armoriq_journal_found, j,
+                                   &j->err);
+    }
 
     if (rc != AIQ_OK) {
         return rc;
@@ -567,19 +619,56 @@ ngx_armoriq_journal_resume(ngx_armoriq_journal_t *j)
 
     ngx_shmtx_lock(&j->zone->shpool->mutex);
 
-    there = (seq > sh->base) ? seq - sh->base : 0;
+    sh->writing = 0;
 
-    for (pos = sh->tail; pos < sh->group && there; /* void */ ) {
+    ngx_shmtx_unlock(&j->zone->shpool->mutex);
 
-        e = (ngx_armoriq_entry_t *) (sh->ring + pos % sh->size);
-        pos += ngx_armoriq_entry_size(e->len);
+    return AIQ_OK;
+}
 
-        if (e->flags & (NGX_ARMORIQ_ENTRY_PAD|NGX_ARMORIQ_ENTRY_VOID)) {
-            continue;
+
+/* a line behind where the group began: of the group, or of somebody else */
+
+static aiq_rc_t
+ngx_armoriq_journal_found(void *data, aiq_str_t line)
+{
+    ngx_armoriq_journal_t *j = data;
+
+    uint64_t               seq;
+    aiq_str_t              body;
+    ngx_armoriq_entry_t   *e;
+    ngx_armoriq_shctx_t   *sh;
+    ngx_armoriq_result_t  *res;
+
+    sh = j->zone->sh;
+
+    ngx_shmtx_lock(&j->zone->shpool->mutex);
+
+    for ( ;; ) {
+
+        if (j->found >= sh->group) {
+            goto done;
         }
 
+        e = (ngx_armoriq_entry_t *) (sh->ring + j->found % sh->size);
+
+        if (!(e->flags & (NGX_ARMORIQ_ENTRY_PAD|NGX_ARMORIQ_ENTRY_VOID))) {
+            break;
+        }
+
+        j->found += ngx_armoriq_entry_size(e->len);
+    }
+
+    body.data = (u_char *) e + sizeof(ngx_armoriq_entry_t);
+    body.len = e->len;
+
+    seq = aiq_audit_made_of(line, body);
+
+    if (seq) {
+        sh->known = seq;
+        j->found += ngx_armoriq_entry_size(e->len);
+
         e->flags |= NGX_ARMORIQ_ENTRY_VOID;
-        there--;
 
         res = &sh->results[e->record % NGX_ARMORIQ_RESULTS];
         res->record = e->record;
@@ -590,7 +679,7 @@ ngx_armoriq_journal_resume(ngx_armoriq_journal_t *j)
         }
     }
 
-    sh->writing = 0;
+done:
 
     ngx_shmtx_unlock(&j->zone->shpool->mutex);
 
@@ -625,6 +714,8 @@ ngx_armoriq_journal_unsure(ngx_armoriq_journal_t *j, ngx_armoriq_group_t *g)
         res->record = g->entries[i]->record;
         res->written = NGX_ARMORIQ_UNSURE;
         res->pos = g->pos[i];
+
+        j->zone->sh->known = res->pos.seq;
     }
 
     j->zone->sh->writing = 0;

@@ -23,8 +23,6 @@
 static ngx_int_t ngx_armoriq_init_zone(ngx_shm_zone_t *shm_zone, void *data);
 static ngx_int_t ngx_armoriq_init_shctx(ngx_armoriq_zone_t *zone,
     size_t size);
-static aiq_rc_t ngx_armoriq_restore_step(void *data,
-    const unsigned char token[AIQ_HASH_LEN], uint32_t step, int64_t exp);
 static void ngx_armoriq_rbtree_insert(ngx_rbtree_node_t *temp,
     ngx_rbtree_node_t *node, ngx_rbtree_node_t *sentinel);
 static ngx_int_t ngx_armoriq_node_cmp(ngx_armoriq_node_t *n,
@@ -41,6 +39,8 @@ static void ngx_armoriq_saw(void *data, const aiq_hash_t key, int64_t exp);
 static aiq_rc_t ngx_armoriq_reserve(void *data, const aiq_hash_t token,
     uint32_t step, uint32_t max, int64_t exp);
 static void ngx_armoriq_release(void *data, const aiq_hash_t token,
+    uint32_t step);
+static uint64_t ngx_armoriq_used(void *data, const aiq_hash_t token,
     uint32_t step);
 static aiq_rc_t ngx_armoriq_take(void *data, const aiq_hash_t bucket,
     const aiq_limit_t *limit, uint64_t *retry_ms);
@@ -184,9 +184,10 @@ ngx_armoriq_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     zone->now = ngx_time();
     err.text[0] = '\0';
 
-    if (aiq_audit_uses((char *) zone->conf->audit.data, zone->now,
-                       NGX_ARMORIQ_LIFETIME, ngx_armoriq_restore_step, zone,
-                       &err)
+    if (aiq_audit_uses_behind((char *) zone->conf->audit.data,
+                              &zone->sh->known, zone->now,
+                              NGX_ARMORIQ_LIFETIME, ngx_armoriq_shm_restore,
+                              zone, &err)
         != AIQ_OK)
     {
         ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
@@ -257,29 +258,37 @@ ngx_armoriq_init_shctx(ngx_armoriq_zone_t *zone, size_t size)
 }
 
 
-static aiq_rc_t
-ngx_armoriq_restore_step(void *data, const unsigned char token[AIQ_HASH_LEN],
+aiq_rc_t
+ngx_armoriq_shm_restore(void *data, const unsigned char token[AIQ_HASH_LEN],
     uint32_t step, int64_t exp)
 {
     ngx_armoriq_zone_t *zone = data;
 
+    aiq_rc_t             rc;
     ngx_armoriq_node_t  *n;
+
+    rc = AIQ_E_ZONE_UNAVAILABLE;
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
 
     n = ngx_armoriq_lookup(zone->sh, token, step, ngx_armoriq_node_step);
 
     if (n == NULL) {
         n = ngx_armoriq_insert(zone, token, step, ngx_armoriq_node_step);
 
-        if (n == NULL) {
-            return AIQ_E_ZONE_UNAVAILABLE;
+        if (n) {
+            n->exp = exp;
         }
-
-        n->exp = exp;
     }
 
-    n->value++;
+    if (n) {
+        n->value++;
+        rc = AIQ_OK;
+    }
 
-    return AIQ_OK;
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    return rc;
 }
 
 
@@ -597,6 +606,25 @@ ngx_armoriq_release(void *data, const aiq_hash_t token, uint32_t step)
 }
 
 
+static uint64_t
+ngx_armoriq_used(void *data, const aiq_hash_t token, uint32_t step)
+{
+    ngx_armoriq_zone_t *zone = data;
+
+    uint64_t             used;
+    ngx_armoriq_node_t  *n;
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    n = ngx_armoriq_lookup(zone->sh, token, step, ngx_armoriq_node_step);
+    used = n ? n->value : 0;
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    return used;
+}
+
+
 static aiq_rc_t
 ngx_armoriq_take(void *data, const aiq_hash_t bucket,
     const aiq_limit_t *limit, uint64_t *retry_ms)
@@ -633,6 +661,7 @@ ngx_armoriq_shm_ops(ngx_armoriq_worker_t *w)
     w->ops.saw = ngx_armoriq_saw;
     w->ops.reserve = ngx_armoriq_reserve;
     w->ops.release = ngx_armoriq_release;
+    w->ops.used = ngx_armoriq_used;
     w->ops.take = ngx_armoriq_take;
     w->ops.session = ngx_armoriq_session;
 }

@@ -16,7 +16,7 @@
 #include "ngx_armoriq.h"
 
 
-#define NGX_ARMORIQ_LAYOUT    2
+#define NGX_ARMORIQ_LAYOUT    3
 #define NGX_ARMORIQ_WAYS      4
 #define NGX_ARMORIQ_SESSION_WAYS  8
 #define NGX_ARMORIQ_RESULTS   16384     /* a power of two */
@@ -115,6 +115,10 @@ struct ngx_armoriq_shctx_s {
     uint64_t                  group;
     uint64_t                  base;
 
+    /* up to this record the tree has what the log says of used steps */
+
+    uint64_t                  known;
+
     ngx_armoriq_result_t     *results;
 };
 
@@ -127,6 +131,11 @@ typedef struct {
     ngx_log_t                *log;
 } ngx_armoriq_zone_t;
 
+
+/* uses of steps, as the log has them */
+
+aiq_rc_t ngx_armoriq_shm_restore(void *data,
+    const unsigned char token[AIQ_HASH_LEN], uint32_t step, int64_t exp);
 
 /* session: who may use it */
 

@@ -412,6 +412,109 @@ test_uses(void)
 }
 
 
+static used_t
+behind(const char *dir, uint64_t *seq)
+{
+    used_t     u;
+    aiq_err_t  err;
+
+    memset(&u, 0, sizeof(u));
+
+    if (aiq_audit_uses_behind(dir, seq, BASE / 1000000, 60, use, &u, &err)
+        != AIQ_OK)
+    {
+        diag("uses behind: %s", err.text);
+        u.n = 999;
+    }
+
+    return u;
+}
+
+
+/* what another process has added */
+
+static void
+test_uses_behind(void)
+{
+    int               fd;
+    char             *dir;
+    unsigned          i, wrong;
+    used_t            u;
+    uint64_t          seq;
+    aiq_err_t         err;
+    aiq_audit_t      *log;
+    aiq_audit_pos_t   pos[10];
+
+    dir = fresh();
+    seq = 0;
+
+    ok(behind(dir, &seq).n == 0 && seq == 0, "behind: an empty log");
+
+    log = reopen(dir);
+
+    put_call(log, 0, &pos[0], &err);
+    put_call(log, 1, &pos[1], &err);
+
+    ok(behind(dir, &seq).steps == 3 && seq == 2, "behind: the first time");
+    ok(behind(dir, &seq).n == 0 && seq == 2, "behind: nothing is new");
+
+    put_call(log, 2, &pos[2], &err);
+    put_call(log, 3, &pos[3], &err);
+    put_outcome(log, 3, &pos[3], "not_sent", &err);
+    put_outcome(log, 0, &pos[0], "not_sent", &err);
+
+    u = behind(dir, &seq);
+    ok(u.n == 1 && u.steps == 1 << 2 && seq == 6,
+       "behind: what is new and was not given back");
+
+    fd = open(seg(dir, 1), O_WRONLY|O_APPEND);
+    ok(write(fd, "{\"v\":1,", 7) == 7, "behind: a torn segment");
+    close(fd);
+
+    put_call(log, 4, &pos[4], &err);
+
+    u = behind(dir, &seq);
+    ok(u.n == 1 && u.steps == 1 << 4 && seq == 8, "behind: in the next one");
+
+    /* longer than what is searched one by one */
+
+    for (i = 0; i < 3000; i++) {
+        put_call(log, 5 + i % 2, NULL, &err);
+    }
+
+    for (i = 0, wrong = 0; i < 3000; i += 37) {
+        seq = 8 + i;
+        wrong += (behind(dir, &seq).n != 3000 - i || seq != 3008);
+    }
+
+    ok(wrong == 0, "behind: from every place (%u)", wrong);
+
+    aiq_audit_close(log);
+    free(dir);
+}
+
+
+static void
+test_made_of(void)
+{
+    aiq_str_t  body, line;
+    char       buf[256];
+
+    body = str("\"t\":\"OPEN\",\"ts\":\"2026-11-21T02:00:00.000000Z\"}");
+
+    (void) snprintf(buf, sizeof(buf), "{\"v\":1,\"seq\":7,\"prev\":\"%064d\",%s",
+                    0, (const char *) body.data);
+    line = str(buf);
+
+    ok(aiq_audit_made_of(line, body) == 7, "made of: its own body");
+    ok(aiq_audit_made_of(body, body) == 0, "made of: no record");
+
+    buf[line.len - 4]++;
+
+    ok(aiq_audit_made_of(line, body) == 0, "made of: another body");
+}
+
+
 int
 main(void)
 {
@@ -422,6 +525,8 @@ main(void)
     test_clock();
     test_scan();
     test_uses();
+    test_uses_behind();
+    test_made_of();
 
     return teardown();
 }

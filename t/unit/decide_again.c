@@ -43,6 +43,7 @@ static void keep(aiq_decision_t *k);
 static aiq_rc_t again(aiq_decision_t *k);
 static void test_again(void);
 static void test_unchanged(void);
+static void test_elsewhere(void);
 static void test_discovery(void);
 static void test_token_policy(void);
 static void test_later(void);
@@ -378,13 +379,14 @@ test_again(void)
 }
 
 
-/* nothing has changed, so nothing is read but the revision */
+/* nothing has changed, so nothing is read but the revision and the ledger */
 
 static void
 test_unchanged(void)
 {
-    aiq_decision_t   k;
-    static change_t  c = { 0 };
+    aiq_decision_t                 k;
+    static change_t                c = { 0 };
+    static const aiq_decide_ops_t  ledger = { .used = ops_used };
 
     forget();
 
@@ -393,7 +395,7 @@ test_unchanged(void)
     keep(&k);
     shared.rulesets = 0;
     rq.mem = NULL;
-    rq.ops = NULL;
+    rq.ops = &ledger;
     rq.crypto = NULL;
 
     ok(again(&k) == AIQ_OK && shared.rulesets == 0 && k.reserved
@@ -409,6 +411,42 @@ test_unchanged(void)
     ok(again(&k) == AIQ_OK && shared.rulesets == 0, "and then no more");
 
     w_other_user(0);
+}
+
+
+/* another nginx has written to the log while the record was on its way */
+
+static void
+test_elsewhere(void)
+{
+    unsigned         max;
+    aiq_decision_t   k;
+    static change_t  c = { 0 };
+
+    forget();
+
+    ok(run(&acme, NATIVE, &c) == AIQ_OK, "a permit");
+
+    keep(&k);
+    max = k.max_uses;
+
+    ok(max == 1 && again(&k) == AIQ_OK, "its own use is no other one");
+
+    shared.uses[0].used++;
+
+    ok(again(&k) == AIQ_D_STEP_USED, "used elsewhere: %s", k.err.text);
+
+    k.max_uses = 2;
+
+    ok(again(&k) == AIQ_OK, "a step with another use left");
+
+    shared.uses[0].used++;
+
+    ok(again(&k) == AIQ_D_STEP_USED, "and when that is taken, too");
+
+    k.reserved = 0;
+
+    ok(again(&k) == AIQ_OK, "a call that takes no use does not care");
 }
 
 
@@ -640,6 +678,7 @@ main(void)
 
     test_again();
     test_unchanged();
+    test_elsewhere();
     test_discovery();
     test_token_policy();
     test_later();

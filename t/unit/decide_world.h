@@ -189,6 +189,24 @@ ops_release(void *data, const aiq_hash_t token, uint32_t step)
 }
 
 
+static uint64_t
+ops_used(void *data, const aiq_hash_t token, uint32_t step)
+{
+    unsigned  i;
+
+    for (i = 0; i < shared.nuses; i++) {
+
+        if (shared.uses[i].step == step
+            && memcmp(shared.uses[i].token, token, AIQ_HASH_LEN) == 0)
+        {
+            return shared.uses[i].used;
+        }
+    }
+
+    return 0;
+}
+
+
 /* uses that are taken */
 
 static unsigned
@@ -272,7 +290,7 @@ ops_saw(void *data, const aiq_hash_t key, int64_t exp)
 
 
 static const aiq_decide_ops_t  ops = {
-    NULL, ops_seen, ops_saw, ops_reserve, ops_release, ops_take,
+    NULL, ops_seen, ops_saw, ops_reserve, ops_release, ops_used, ops_take,
     ops_session
 };
 
