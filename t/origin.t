@@ -115,7 +115,7 @@ my $call = json_text({ jsonrpc => '2.0', id => 1, method => 'tools/call',
     params => { name => 'infra.list', arguments => {} } });
 
 my $expose = 'Mcp-Session-Id, MCP-Protocol-Version, WWW-Authenticate, '
-    . 'Retry-After';
+    . 'Retry-After, X-ArmorIQ-Record, X-ArmorIQ-Leaf';
 my $allow = 'Content-Type, Accept, Authorization, X-API-Key, '
     . 'X-ArmorIQ-Intent, X-CSRG-Path, X-CSRG-Proof, X-CSRG-Value-Digest, '
     . 'X-CSRG-Step, MCP-Protocol-Version, Mcp-Session-Id, Last-Event-ID, '

@@ -284,11 +284,13 @@ aiq_str_t *ngx_armoriq_origin(ngx_http_request_t *r,
 ngx_int_t ngx_armoriq_origin_preflight(ngx_http_request_t *r,
     ngx_armoriq_loc_conf_t *alcf);
 
-/* resource: metadata for OAuth clients, public also under "armoriq on" */
+/* what says nothing of anybody: answered also under "armoriq on" */
 
-#define ngx_armoriq_is_metadata(r)                                            \
+#define ngx_armoriq_is_public(r)                                              \
     ((r)->content_handler == ngx_armoriq_metadata_handler                     \
      || (r)->content_handler == ngx_armoriq_proof_handler)
+
+/* resource: metadata for OAuth clients */
 
 ngx_int_t ngx_armoriq_metadata_handler(ngx_http_request_t *r);
 ngx_int_t ngx_armoriq_challenge(ngx_http_request_t *r,

@@ -20,7 +20,7 @@ ngx_armoriq_gate_handler(ngx_http_request_t *r)
 
     alcf = ngx_http_get_module_loc_conf(r, ngx_armoriq_module);
 
-    if (!alcf->enable || ngx_armoriq_is_metadata(r)) {
+    if (!alcf->enable || ngx_armoriq_is_public(r)) {
         return NGX_DECLINED;
     }
 

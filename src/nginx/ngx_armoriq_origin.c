@@ -22,7 +22,8 @@
     "Mcp-Name"
 
 #define NGX_ARMORIQ_CORS_EXPOSE                                               \
-    "Mcp-Session-Id, MCP-Protocol-Version, WWW-Authenticate, Retry-After"
+    "Mcp-Session-Id, MCP-Protocol-Version, WWW-Authenticate, Retry-After, "   \
+    "X-ArmorIQ-Record, X-ArmorIQ-Leaf"
 
 
 static ngx_table_elt_t *ngx_armoriq_origin_only(ngx_http_request_t *r,
@@ -125,7 +126,7 @@ ngx_armoriq_origin_header(ngx_http_request_t *r)
 
     alcf = ngx_http_get_module_loc_conf(r, ngx_armoriq_module);
 
-    if (ngx_armoriq_is_metadata(r)) {
+    if (ngx_armoriq_is_public(r)) {
         return NGX_OK;
     }
 
