@@ -136,6 +136,25 @@ const aiq_ctl_cmd_t  aiq_ctl_audit_cmds[] = {
       "    armoriqctl audit index /var/lib/armoriq/audit --rebuild\n",
       NULL },
 
+    { "ship", "DIR", 1, 1, aiq_ctl_audit_ship_opts, aiq_ctl_audit_ship,
+      "send the log to collectors",
+      "Follows the log and sends every record, at least once and in order, to"
+      " syslog, Splunk, Microsoft Sentinel, OTLP or a webhook, until it gets"
+      " SIGTERM. Every sink has a cursor of its own, and none waits for"
+      " another. Secrets are read from files. Takes no lock of the log; may"
+      " run beside nginx. docs/ship.md has the configuration.",
+      "    armoriqctl audit ship /var/lib/armoriq/audit \\\n"
+      "        --config /etc/armoriq/ship.json\n",
+      "    0  ended by a signal; with --once: all was delivered\n"
+      "    1  --once: something could not be delivered\n"
+      "    2  the command line or the configuration is wrong\n"
+      "    3  a file cannot be read or written\n"
+      "   20  the chain of the log is broken: nothing behind that is sent\n"
+      "   21  records are missing or out of order\n"
+      "   22  the log was cut off while it was followed\n"
+      "   24  the log is not the one that was sent before\n"
+      "   30  --once: the log cannot be read\n" },
+
     { "checkpoint", "DIR", 1, 1, aiq_ctl_audit_checkpoint_opts,
       aiq_ctl_audit_checkpoint,
       "sign what is in the log now",

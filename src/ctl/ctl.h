@@ -123,6 +123,12 @@ int aiq_ctl_audit_check(aiq_ctl_t *ctl);
 int aiq_ctl_audit_key(aiq_ctl_t *ctl);
 int aiq_ctl_mcp_tools(aiq_ctl_t *ctl);
 
+/* ship.c */
+
+extern const aiq_ctl_opt_t  aiq_ctl_audit_ship_opts[];
+
+int aiq_ctl_audit_ship(aiq_ctl_t *ctl);
+
 /* query.c, history.c and usage.c, which ask the audit log */
 
 extern const aiq_ctl_opt_t  aiq_ctl_audit_query_opts[];
