@@ -208,6 +208,10 @@ aiq_audit_append_locked(aiq_audit_t *log, const aiq_str_t *bodies,
                       "the audit log has run out of numbers");
     }
 
+    if (rc == AIQ_OK && log->ask) {
+        rc = log->ask(log, log->ask_data, err);
+    }
+
     if (rc == AIQ_OK) {
 
         rc = aiq_audit_is_whole(log)

@@ -204,6 +204,28 @@ aiq_rc_t aiq_audit_position(aiq_audit_t *log, aiq_crypto_t *c, uint64_t *seq,
     aiq_err_t *err);
 
 
+/*
+ * Settles a call of which there is no OUTCOME: looks it up in the log, and
+ * appends a RESOLVE record.  AIQ_DECLINED, with the reason in err, if seq is
+ * not the INTENT of a call that was let through and has neither OUTCOME nor
+ * RESOLVE; that is asked again under the lock.  Blocks.
+ */
+
+#define AIQ_AUDIT_NOTE_MAX   512      /* bytes */
+
+typedef struct {
+    int64_t             ts_us;
+    uint64_t            seq;          /* of the INTENT */
+    aiq_str_t           status;       /* "executed" or "not_sent" */
+    int64_t             uid;          /* of the OS */
+    aiq_str_t           by;           /* its name, or empty */
+    aiq_str_t           note;
+} aiq_audit_resolve_t;
+
+aiq_rc_t aiq_audit_resolve(const char *dir, const aiq_audit_resolve_t *r,
+    aiq_crypto_t *c, aiq_audit_pos_t *pos, aiq_err_t *err);
+
+
 /* reading */
 
 /*
@@ -229,7 +251,7 @@ uint64_t aiq_audit_made_of(aiq_str_t line, aiq_str_t body);
 /*
  * The uses of plan steps that are still in force: for every PERMIT INTENT
  * with a step whose token expires after now, less those whose OUTCOME says
- * not_sent.  Called once per use.
+ * not_sent, or, if there is none, whose RESOLVE does.  Called once per use.
  */
 
 typedef aiq_rc_t (*aiq_audit_use_pt)(void *data,
@@ -255,7 +277,9 @@ typedef struct {
     uint64_t            outcomes;
     uint64_t            denials;      /* intents with verdict DENY */
     uint64_t            unknown;      /* intents that were permitted (or let
-                                         through by dry_run), no outcome */
+                                         through by dry_run), no outcome, and
+                                         nobody has resolved them */
+    uint64_t            resolved;     /* no outcome, but somebody has */
     uint64_t            segments;
     uint64_t            warnings;     /* clock regressions */
     uint64_t            seq;          /* of the last record, or where it

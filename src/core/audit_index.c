@@ -390,7 +390,7 @@ aiq_audit_indexer_add(aiq_audit_indexer_t *b, const aiq_audit_front_t *f,
         return;
     }
 
-    if (aiq_str_is(f->type, "OUTCOME")) {
+    if (!aiq_str_is(f->type, "INTENT")) {
         i = aiq_json_get(doc, aiq_json_get(doc, 0, "intent"), "seq");
 
         if (aiq_json_int(doc, i, &seq) == AIQ_OK && seq > 0) {
@@ -767,7 +767,8 @@ aiq_audit_index_segment(aiq_audit_indexer_t *b, aiq_audit_reader_t *r,
             break;
         }
 
-        call = aiq_str_is(f.type, "INTENT") || aiq_str_is(f.type, "OUTCOME");
+        call = aiq_str_is(f.type, "INTENT") || aiq_str_is(f.type, "OUTCOME")
+               || aiq_str_is(f.type, "RESOLVE");
 
         m.pos = mem;
         m.end = mem + AIQ_AUDIT_LINE_MAX * (sizeof(aiq_json_tok_t) + 2);

@@ -16,6 +16,15 @@
 #include "audit_file.h"
 
 
+/*
+ * Asked under the lock, when the tail is known and nothing is written yet:
+ * anything but AIQ_OK, and nothing is.
+ */
+
+typedef aiq_rc_t (*aiq_audit_ask_pt)(aiq_audit_t *log, void *data,
+    aiq_err_t *err);
+
+
 struct aiq_audit_s {
     int              dir;
     int              lock;
@@ -39,6 +48,8 @@ struct aiq_audit_s {
     aiq_audit_keep_t keep;
     uint64_t         ahead;           /* reserved up to here, or 0 */
     int64_t          begun;           /* when the segment was, or 0 */
+    aiq_audit_ask_pt ask;             /* or NULL */
+    void            *ask_data;
     unsigned         known:1;         /* end, seq and leaf are those of size */
     unsigned         dead:1;          /* a sync of the segment failed */
     unsigned         plain:1;         /* the file system cannot reserve */

@@ -38,6 +38,8 @@ typedef struct {
 typedef struct {
     unsigned char             *data;
     size_t                     len;
+    unsigned char             *resolve;     /* or NULL */
+    size_t                     resolve_len;
     int64_t                    ts_us;
 } aiq_audit_held_t;
 
@@ -55,10 +57,14 @@ static aiq_rc_t aiq_audit_query_line(aiq_audit_query_t *q, aiq_str_t line);
 static aiq_rc_t aiq_audit_query_intent(aiq_audit_query_t *q,
     const aiq_audit_front_t *f, const aiq_json_t *doc, aiq_mem_t *mem);
 static aiq_rc_t aiq_audit_query_outcome(aiq_audit_query_t *q,
-    const aiq_json_t *doc, aiq_mem_t *mem);
+    const aiq_json_t *doc, int resolve, aiq_mem_t *mem);
+static aiq_rc_t aiq_audit_query_resolve(aiq_audit_query_t *q,
+    aiq_audit_held_t *held, aiq_audit_slot_t *slot, aiq_str_t line);
 static aiq_rc_t aiq_audit_query_hold(aiq_audit_query_t *q,
     const aiq_audit_front_t *f, aiq_str_t line);
 static aiq_rc_t aiq_audit_query_rest(aiq_audit_query_t *q);
+static aiq_rc_t aiq_audit_query_left(aiq_audit_query_t *q, uint64_t seq,
+    const aiq_audit_held_t *held);
 static int aiq_audit_query_order(const void *a, const void *b);
 static aiq_rc_t aiq_audit_query_hit(aiq_audit_query_t *q,
     aiq_audit_hit_t *hit);
@@ -224,6 +230,7 @@ aiq_audit_query(const char *dir, const aiq_audit_filter_t *f, unsigned flags,
         if (q.open.slot[i].key) {
             memcpy(&held, q.open.slot[i].data, sizeof(held));
             free(held.data);
+            free(held.resolve);
         }
     }
 
@@ -400,7 +407,7 @@ aiq_audit_query_bad(aiq_audit_query_t *q, int asked)
 static aiq_rc_t
 aiq_audit_query_line(aiq_audit_query_t *q, aiq_str_t line)
 {
-    int                 intent, outcome, asked;
+    int                 intent, outcome, resolve, asked;
     aiq_mem_t           mem;
     aiq_json_t          doc;
     aiq_audit_front_t   f;
@@ -411,7 +418,8 @@ aiq_audit_query_line(aiq_audit_query_t *q, aiq_str_t line)
     }
 
     intent = aiq_str_is(f.type, "INTENT");
-    outcome = aiq_str_is(f.type, "OUTCOME");
+    resolve = aiq_str_is(f.type, "RESOLVE");
+    outcome = aiq_str_is(f.type, "OUTCOME") || resolve;
 
     asked = (intent && f.ts_us >= q->filter->since_us
              && f.ts_us < q->filter->until_us)
@@ -443,7 +451,7 @@ aiq_audit_query_line(aiq_audit_query_t *q, aiq_str_t line)
     }
 
     return intent ? aiq_audit_query_intent(q, &f, &doc, &mem)
-                  : aiq_audit_query_outcome(q, &doc, &mem);
+                  : aiq_audit_query_outcome(q, &doc, resolve, &mem);
 }
 
 
@@ -497,6 +505,8 @@ aiq_audit_query_hold(aiq_audit_query_t *q, const aiq_audit_front_t *f,
     }
 
     held.len = line.len;
+    held.resolve = NULL;
+    held.resolve_len = 0;
     held.ts_us = f->ts_us;
     held.data = malloc(line.len);
 
@@ -516,7 +526,7 @@ aiq_audit_query_hold(aiq_audit_query_t *q, const aiq_audit_front_t *f,
 
 static aiq_rc_t
 aiq_audit_query_outcome(aiq_audit_query_t *q, const aiq_json_t *doc,
-    aiq_mem_t *mem)
+    int resolve, aiq_mem_t *mem)
 {
     int64_t            seq;
     uint32_t           i, rid;
@@ -546,6 +556,8 @@ aiq_audit_query_outcome(aiq_audit_query_t *q, const aiq_json_t *doc,
     hit.intent.data = held.data;
     hit.intent.len = held.len;
     hit.outcome = doc->text;
+    hit.resolve.data = held.resolve;
+    hit.resolve.len = held.resolve_len;
     hit.o = *doc;
     hit.through = 1;
 
@@ -569,6 +581,10 @@ aiq_audit_query_outcome(aiq_audit_query_t *q, const aiq_json_t *doc,
         return AIQ_OK;
     }
 
+    if (resolve) {
+        return aiq_audit_query_resolve(q, &held, slot, doc->text);
+    }
+
     if (q->filter->status.data == NULL
         || aiq_json_is_str(doc, aiq_json_get(doc, 0, "status"),
                            q->filter->status))
@@ -578,8 +594,34 @@ aiq_audit_query_outcome(aiq_audit_query_t *q, const aiq_json_t *doc,
 
     aiq_audit_map_del(&q->open, slot);
     free(held.data);
+    free(held.resolve);
 
     return rc;
+}
+
+
+/* the OUTCOME may come all the same */
+
+static aiq_rc_t
+aiq_audit_query_resolve(aiq_audit_query_t *q, aiq_audit_held_t *held,
+    aiq_audit_slot_t *slot, aiq_str_t line)
+{
+    if (held->resolve != NULL) {
+        aiq_audit_query_bad(q, 1);
+        return AIQ_OK;
+    }
+
+    held->resolve = malloc(line.len);
+
+    if (held->resolve == NULL) {
+        return aiq_fail(q->err, AIQ_E_NO_MEMORY, "no memory");
+    }
+
+    memcpy(held->resolve, line.data, line.len);
+    held->resolve_len = line.len;
+    memcpy(slot->data, held, sizeof(aiq_audit_held_t));
+
+    return AIQ_OK;
 }
 
 
@@ -591,14 +633,9 @@ aiq_audit_query_rest(aiq_audit_query_t *q)
     size_t              i, n;
     uint64_t           *seq;
     aiq_rc_t            rc;
-    aiq_mem_t           mem;
-    aiq_audit_hit_t     hit;
     aiq_audit_held_t    held;
 
-    if (q->open.used == 0
-        || (q->filter->status.data != NULL
-            && !aiq_str_is(q->filter->status, "unknown")))
-    {
+    if (q->open.used == 0) {
         return AIQ_OK;
     }
 
@@ -625,26 +662,57 @@ aiq_audit_query_rest(aiq_audit_query_t *q)
         memcpy(&held, aiq_audit_map_find(&q->open, seq[i])->data,
                sizeof(held));
 
-        memset(&hit, 0, sizeof(aiq_audit_hit_t));
-
-        hit.seq = seq[i];
-        hit.ts_us = held.ts_us;
-        hit.intent.data = held.data;
-        hit.intent.len = held.len;
-        hit.through = 1;
-
-        mem.pos = q->mem;
-        mem.end = q->mem + AIQ_AUDIT_QUERY_MEM;
-
-        rc = aiq_json_parse(&hit.i, hit.intent, AIQ_AUDIT_DEPTH, &mem, NULL);
-
-        rc = (rc == AIQ_OK) ? aiq_audit_query_hit(q, &hit)
-                            : aiq_fail(q->err, AIQ_E_NO_MEMORY, "no memory");
+        rc = aiq_audit_query_left(q, seq[i], &held);
     }
 
     free(seq);
 
     return rc;
+}
+
+
+static aiq_rc_t
+aiq_audit_query_left(aiq_audit_query_t *q, uint64_t seq,
+    const aiq_audit_held_t *held)
+{
+    int               match;
+    aiq_rc_t          rc;
+    aiq_mem_t         mem;
+    aiq_str_t         status;
+    aiq_audit_hit_t   hit;
+
+    memset(&hit, 0, sizeof(aiq_audit_hit_t));
+
+    hit.seq = seq;
+    hit.ts_us = held->ts_us;
+    hit.intent.data = held->data;
+    hit.intent.len = held->len;
+    hit.resolve.data = held->resolve;
+    hit.resolve.len = held->resolve_len;
+    hit.through = 1;
+
+    mem.pos = q->mem;
+    mem.end = q->mem + AIQ_AUDIT_QUERY_MEM;
+
+    rc = aiq_json_parse(&hit.i, hit.intent, AIQ_AUDIT_DEPTH, &mem, NULL);
+
+    if (rc == AIQ_OK && hit.resolve.len) {
+        rc = aiq_json_parse(&hit.o, hit.resolve, AIQ_AUDIT_DEPTH, &mem, NULL);
+    }
+
+    if (rc != AIQ_OK) {
+        return aiq_fail(q->err, AIQ_E_NO_MEMORY, "no memory");
+    }
+
+    status = q->filter->status;
+
+    match = hit.resolve.len
+            ? aiq_json_is_str(&hit.o, aiq_json_get(&hit.o, 0, "status"),
+                              status)
+            : aiq_str_is(status, "unknown");
+
+    return (status.data == NULL || match) ? aiq_audit_query_hit(q, &hit)
+                                          : AIQ_OK;
 }
 
 

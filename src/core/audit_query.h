@@ -39,8 +39,9 @@ typedef enum {
 
 typedef struct {
     aiq_str_t             by[AIQ_AUDIT_BY_N];       /* data NULL: any */
-    aiq_str_t             status;     /* of the OUTCOME; "unknown" is also a
-                                         call that has none */
+    aiq_str_t             status;     /* of the OUTCOME, or else of the
+                                         RESOLVE; "unknown" is also a call that
+                                         has neither */
     int64_t               since_us;   /* ts of the INTENT: not before this */
     int64_t               until_us;   /* and before this */
 } aiq_audit_filter_t;
@@ -71,8 +72,9 @@ typedef struct {
     int64_t               ts_us;
     aiq_str_t             intent;     /* lines without LF */
     aiq_str_t             outcome;    /* len 0: none */
+    aiq_str_t             resolve;    /* len 0: none */
     aiq_json_t            i;
-    aiq_json_t            o;          /* if there is one */
+    aiq_json_t            o;          /* the OUTCOME, or else the RESOLVE */
     unsigned              through:1;  /* let through: without an OUTCOME, what
                                          became of it is unknown */
 } aiq_audit_hit_t;
@@ -96,7 +98,7 @@ typedef struct {
 /*
  * Calls in the order in which they were complete: those that were not let
  * through at their INTENT, others at their OUTCOME, and what has none comes
- * last.  What is written after the beginning is not seen.  Memory is constant
+ * last, with its RESOLVE if there is one.  What is written after the beginning is not seen.  Memory is constant
  * but for what waits for its OUTCOME.  Lines that are no records are counted
  * and passed over.
  */
@@ -135,8 +137,8 @@ typedef struct {
     uint64_t              last;
     int64_t               min_us;     /* of its INTENTs; min > max: none */
     int64_t               max_us;
-    uint64_t              lo;         /* INTENTs that its OUTCOMEs are of; */
-    uint64_t              hi;         /* lo > hi: none */
+    uint64_t              lo;         /* INTENTs that its OUTCOMEs and */
+    uint64_t              hi;         /* RESOLVEs are of; lo > hi: none */
     aiq_hash_t            tail;       /* of the end of the segment */
     size_t                bloom_len;  /* a power of 2 */
     unsigned char        *bloom;
@@ -171,7 +173,7 @@ int aiq_audit_index_may(const aiq_audit_index_t *x,
 aiq_rc_t aiq_audit_indexer_begin(aiq_audit_indexer_t *b,
     const aiq_audit_reader_t *r, aiq_crypto_t *c);
 
-/* doc is NULL if the record is neither INTENT nor OUTCOME */
+/* doc is NULL if the record is no INTENT, OUTCOME or RESOLVE */
 
 void aiq_audit_indexer_add(aiq_audit_indexer_t *b,
     const aiq_audit_front_t *f, const aiq_json_t *doc, aiq_mem_t *mem);

@@ -50,6 +50,7 @@ typedef struct {
     unsigned char        token[AIQ_HASH_LEN];
     int64_t              exp;
     uint32_t             step;
+    uint32_t             back;        /* given back by a RESOLVE */
 } aiq_audit_used_t;
 
 _Static_assert(sizeof(aiq_audit_used_t) <= AIQ_AUDIT_MAP_DATA,
@@ -72,7 +73,7 @@ static aiq_rc_t aiq_audit_scan_use(void *data, aiq_str_t line);
 static aiq_rc_t aiq_audit_scan_intent(aiq_audit_uses_t *u,
     const aiq_json_t *doc, uint64_t seq);
 static aiq_rc_t aiq_audit_scan_outcome(aiq_audit_uses_t *u,
-    const aiq_json_t *doc);
+    const aiq_json_t *doc, int resolve);
 
 
 aiq_rc_t
@@ -410,6 +411,11 @@ aiq_audit_uses_behind(const char *dir, uint64_t *seq, int64_t now,
 
         if (u.map.slot[i].key) {
             memcpy(&used, u.map.slot[i].data, sizeof(used));
+
+            if (used.back) {
+                continue;
+            }
+
             rc = use(data, used.token, used.step, used.exp);
         }
     }
@@ -424,7 +430,7 @@ aiq_audit_uses_behind(const char *dir, uint64_t *seq, int64_t now,
 static aiq_rc_t
 aiq_audit_scan_use(void *data, aiq_str_t line)
 {
-    int                 outcome;
+    int                 outcome, resolve;
     aiq_mem_t           mem;
     aiq_err_t           e;
     aiq_json_t          doc;
@@ -440,8 +446,9 @@ aiq_audit_scan_use(void *data, aiq_str_t line)
     u->seq = f.seq;
 
     outcome = aiq_str_is(f.type, "OUTCOME");
+    resolve = aiq_str_is(f.type, "RESOLVE");
 
-    if (!outcome && !aiq_str_is(f.type, "INTENT")) {
+    if (!outcome && !resolve && !aiq_str_is(f.type, "INTENT")) {
         return AIQ_OK;
     }
 
@@ -456,8 +463,8 @@ aiq_audit_scan_use(void *data, aiq_str_t line)
                         (unsigned long long) f.seq, e.text);
     }
 
-    return outcome ? aiq_audit_scan_outcome(u, &doc)
-                   : aiq_audit_scan_intent(u, &doc, f.seq);
+    return (outcome || resolve) ? aiq_audit_scan_outcome(u, &doc, resolve)
+                                : aiq_audit_scan_intent(u, &doc, f.seq);
 }
 
 
@@ -496,6 +503,7 @@ aiq_audit_scan_intent(aiq_audit_uses_t *u, const aiq_json_t *doc,
     }
 
     used.step = (uint32_t) step;
+    used.back = 0;
 
     slot = aiq_audit_map_add(&u->map, seq);
     if (slot == NULL) {
@@ -508,19 +516,28 @@ aiq_audit_scan_intent(aiq_audit_uses_t *u, const aiq_json_t *doc,
 }
 
 
-/* only what was certainly not sent gives a step back */
+/*
+ * Only what was certainly not sent gives a step back.  If somebody has said so
+ * and the OUTCOME came all the same, that counts.
+ */
 
 static aiq_rc_t
-aiq_audit_scan_outcome(aiq_audit_uses_t *u, const aiq_json_t *doc)
+aiq_audit_scan_outcome(aiq_audit_uses_t *u, const aiq_json_t *doc,
+    int resolve)
 {
+    int                not_sent;
     int64_t            seq;
     uint32_t           intent;
+    aiq_audit_used_t   used;
     aiq_audit_slot_t  *slot;
+
+    if (u->map.used == 0) {
+        return AIQ_OK;
+    }
 
     intent = aiq_json_get(doc, 0, "intent");
 
-    if (!aiq_json_is(doc, aiq_json_get(doc, 0, "status"), "not_sent")
-        || aiq_json_int(doc, aiq_json_get(doc, intent, "seq"), &seq) != AIQ_OK
+    if (aiq_json_int(doc, aiq_json_get(doc, intent, "seq"), &seq) != AIQ_OK
         || seq <= 0)
     {
         return AIQ_OK;
@@ -528,9 +545,20 @@ aiq_audit_scan_outcome(aiq_audit_uses_t *u, const aiq_json_t *doc)
 
     slot = aiq_audit_map_find(&u->map, (uint64_t) seq);
 
-    if (slot != NULL) {
-        aiq_audit_map_del(&u->map, slot);
+    if (slot == NULL) {
+        return AIQ_OK;
     }
+
+    not_sent = aiq_json_is(doc, aiq_json_get(doc, 0, "status"), "not_sent");
+
+    if (not_sent && !resolve) {
+        aiq_audit_map_del(&u->map, slot);
+        return AIQ_OK;
+    }
+
+    memcpy(&used, slot->data, sizeof(used));
+    used.back = (uint32_t) not_sent;
+    memcpy(slot->data, &used, sizeof(used));
 
     return AIQ_OK;
 }

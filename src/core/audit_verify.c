@@ -40,6 +40,7 @@ typedef struct {
     aiq_audit_report_t  *report;
     aiq_crypto_t        *crypto;
     aiq_audit_map_t      open;
+    aiq_audit_map_t      settled;     /* of these, by a RESOLVE */
     aiq_frontier_t       tree;
     aiq_audit_compare_t  compare;
     aiq_hash_t           leaf;        /* of the last record */
@@ -85,6 +86,9 @@ static aiq_audit_code_e aiq_audit_verify_recovery(aiq_audit_verify_t *v);
 static aiq_audit_code_e aiq_audit_verify_rotate(aiq_audit_verify_t *v);
 static aiq_audit_code_e aiq_audit_verify_intent(aiq_audit_verify_t *v);
 static aiq_audit_code_e aiq_audit_verify_outcome(aiq_audit_verify_t *v);
+static aiq_audit_code_e aiq_audit_verify_resolve(aiq_audit_verify_t *v);
+static aiq_audit_code_e aiq_audit_verify_pair(aiq_audit_verify_t *v,
+    const aiq_audit_members_t *m, aiq_audit_slot_t **slot);
 static void aiq_audit_verify_members(const aiq_json_t *doc,
     aiq_audit_members_t *m);
 static int aiq_audit_verify_hex(const aiq_json_t *doc, uint32_t i,
@@ -158,7 +162,8 @@ aiq_audit_verify_kept(const char *dir, const aiq_audit_kept_t *kept,
         report->code = aiq_audit_verify_log(&v);
     }
 
-    report->unknown = v.open.used;
+    report->resolved = v.settled.used;
+    report->unknown = v.open.used - v.settled.used;
     memcpy(report->tail, v.leaf, AIQ_HASH_LEN);
 
     if (aiq_frontier_root(c, &v.tree, report->root) != AIQ_OK
@@ -170,6 +175,7 @@ aiq_audit_verify_kept(const char *dir, const aiq_audit_kept_t *kept,
     }
 
     aiq_audit_map_free(&v.open);
+    aiq_audit_map_free(&v.settled);
     aiq_audit_compare_close(&v.compare);
     aiq_audit_reader_close(&v.reader);
     free(v.tape);
@@ -219,10 +225,11 @@ aiq_audit_verify_log(aiq_audit_verify_t *v)
 
     v->report->seq = v->seq;
 
-    if (v->open.used) {
+    if (v->open.used > v->settled.used) {
         (void) snprintf(v->report->text, sizeof(v->report->text),
                         "the outcome of %llu calls is unknown",
-                        (unsigned long long) v->open.used);
+                        (unsigned long long) (v->open.used
+                                              - v->settled.used));
 
         return AIQ_AUDIT_UNKNOWN;
     }
@@ -416,6 +423,10 @@ aiq_audit_verify_record(aiq_audit_verify_t *v)
         return aiq_audit_verify_outcome(v);
     }
 
+    if (aiq_str_is(v->front.type, "RESOLVE")) {
+        return aiq_audit_verify_resolve(v);
+    }
+
     if (aiq_str_is(v->front.type, "KEY")) {
         mem.pos = v->tape;
         mem.end = v->tape + AIQ_AUDIT_TAPE;
@@ -534,51 +545,126 @@ aiq_audit_verify_intent(aiq_audit_verify_t *v)
 static aiq_audit_code_e
 aiq_audit_verify_outcome(aiq_audit_verify_t *v)
 {
-    int64_t               seq;
-    aiq_hash_t            leaf;
-    const aiq_json_t     *doc;
-    aiq_audit_open_t      open;
-    aiq_audit_slot_t     *slot;
+    aiq_audit_code_e      code;
+    aiq_audit_slot_t     *slot, *settled;
     aiq_audit_members_t   m;
-    unsigned char         rid[AIQ_AUDIT_RID];
 
-    doc = &v->doc;
+    aiq_audit_verify_members(&v->doc, &m);
 
-    aiq_audit_verify_members(doc, &m);
-
-    if (aiq_json_type(doc, m.status) != AIQ_JSON_STRING
-        || !aiq_audit_verify_hex(doc, m.rid, rid, AIQ_AUDIT_RID)
-        || aiq_json_int(doc, aiq_json_get(doc, m.intent, "seq"), &seq)
-           != AIQ_OK
-        || !aiq_audit_verify_hex(doc, aiq_json_get(doc, m.intent, "h"), leaf,
-                                 AIQ_HASH_LEN))
-    {
-        return aiq_audit_verify_fail(v, AIQ_AUDIT_BROKEN,
-                                     "status, rid or intent of the OUTCOME "
-                                     "is missing or wrong");
+    code = aiq_audit_verify_pair(v, &m, &slot);
+    if (code != AIQ_AUDIT_OK) {
+        return code;
     }
 
-    slot = (seq > 0) ? aiq_audit_map_find(&v->open, (uint64_t) seq) : NULL;
+    settled = aiq_audit_map_find(&v->settled, slot->key);
 
-    if (slot == NULL) {
-        return aiq_audit_verify_fail(v, AIQ_AUDIT_MISMATCH,
-                                     "the OUTCOME is for no permitted INTENT "
-                                     "before it, or is the second one");
-    }
+    if (settled != NULL) {
 
-    memcpy(&open, slot->data, sizeof(open));
+        /* whoever has sent it knows better */
 
-    if (memcmp(leaf, open.leaf, AIQ_HASH_LEN) != 0
-        || memcmp(rid, open.rid, AIQ_AUDIT_RID) != 0)
-    {
-        return aiq_audit_verify_fail(v, AIQ_AUDIT_MISMATCH,
-                                     "the OUTCOME has the number of one "
-                                     "INTENT and the hash or rid of another");
+        v->report->warnings += settled->data[0]
+                               != aiq_json_is(&v->doc, m.status, "not_sent");
+
+        aiq_audit_map_del(&v->settled, settled);
     }
 
     aiq_audit_map_del(&v->open, slot);
 
     v->report->outcomes++;
+
+    return AIQ_AUDIT_OK;
+}
+
+
+/* the call stays open: its OUTCOME may be late */
+
+static aiq_audit_code_e
+aiq_audit_verify_resolve(aiq_audit_verify_t *v)
+{
+    int                   sent, not_sent;
+    aiq_audit_code_e      code;
+    aiq_audit_slot_t     *slot;
+    aiq_audit_members_t   m;
+
+    aiq_audit_verify_members(&v->doc, &m);
+
+    code = aiq_audit_verify_pair(v, &m, &slot);
+    if (code != AIQ_AUDIT_OK) {
+        return code;
+    }
+
+    sent = aiq_json_is(&v->doc, m.status, "executed");
+    not_sent = aiq_json_is(&v->doc, m.status, "not_sent");
+
+    if (!sent && !not_sent) {
+        return aiq_audit_verify_fail(v, AIQ_AUDIT_BROKEN,
+                                     "a RESOLVE says \"executed\" or "
+                                     "\"not_sent\"");
+    }
+
+    if (aiq_audit_map_find(&v->settled, slot->key) != NULL) {
+        return aiq_audit_verify_fail(v, AIQ_AUDIT_MISMATCH,
+                                     "the RESOLVE is the second one of its "
+                                     "INTENT");
+    }
+
+    slot = aiq_audit_map_add(&v->settled, slot->key);
+    if (slot == NULL) {
+        return aiq_audit_verify_fail(v, AIQ_AUDIT_IO,
+                                     "no memory for resolved intents");
+    }
+
+    slot->data[0] = (unsigned char) not_sent;
+
+    return AIQ_AUDIT_OK;
+}
+
+
+/* the INTENT of an OUTCOME or RESOLVE: let through, and with no OUTCOME */
+
+static aiq_audit_code_e
+aiq_audit_verify_pair(aiq_audit_verify_t *v, const aiq_audit_members_t *m,
+    aiq_audit_slot_t **slot)
+{
+    int64_t            seq;
+    aiq_hash_t         leaf;
+    const aiq_json_t  *doc;
+    aiq_audit_open_t   open;
+    unsigned char      rid[AIQ_AUDIT_RID];
+
+    doc = &v->doc;
+
+    if (aiq_json_type(doc, m->status) != AIQ_JSON_STRING
+        || !aiq_audit_verify_hex(doc, m->rid, rid, AIQ_AUDIT_RID)
+        || aiq_json_int(doc, aiq_json_get(doc, m->intent, "seq"), &seq)
+           != AIQ_OK
+        || !aiq_audit_verify_hex(doc, aiq_json_get(doc, m->intent, "h"), leaf,
+                                 AIQ_HASH_LEN))
+    {
+        return aiq_audit_verify_fail(v, AIQ_AUDIT_BROKEN,
+                                     "status, rid or intent of the OUTCOME "
+                                     "or RESOLVE is missing or wrong");
+    }
+
+    *slot = (seq > 0) ? aiq_audit_map_find(&v->open, (uint64_t) seq) : NULL;
+
+    if (*slot == NULL) {
+        return aiq_audit_verify_fail(v, AIQ_AUDIT_MISMATCH,
+                                     "the OUTCOME or RESOLVE is for no "
+                                     "permitted INTENT before it that has no "
+                                     "OUTCOME yet");
+    }
+
+    memcpy(&open, (*slot)->data, sizeof(open));
+
+    if (memcmp(leaf, open.leaf, AIQ_HASH_LEN) != 0
+        || memcmp(rid, open.rid, AIQ_AUDIT_RID) != 0)
+    {
+        return aiq_audit_verify_fail(v, AIQ_AUDIT_MISMATCH,
+                                     "the OUTCOME or RESOLVE has the number "
+                                     "of one INTENT and the hash or rid of "
+                                     "another");
+    }
 
     return AIQ_AUDIT_OK;
 }

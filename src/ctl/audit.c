@@ -43,6 +43,16 @@ static const aiq_ctl_opt_t  aiq_ctl_audit_verify_opts[] = {
 };
 
 
+static const aiq_ctl_opt_t  aiq_ctl_audit_resolve_opts[] = {
+
+    { "seq", "N", "number of the INTENT", 1, 0 },
+    { "status", "S", "executed or not_sent", 1, 0 },
+    { "note", "TEXT", "how that is known", 1, 0 },
+
+    { NULL, NULL, NULL, 0, 0 }
+};
+
+
 static const aiq_ctl_opt_t  aiq_ctl_audit_checkpoint_opts[] = {
 
     { "rebuild", NULL, "all tiles anew, from the records", 0, 0 },
@@ -107,7 +117,7 @@ const aiq_ctl_cmd_t  aiq_ctl_audit_cmds[] = {
       "   23  a signature is wrong\n"
       "   24  two checkpoints disagree\n"
       "   25  a torn record that nobody declared\n"
-      "   26  an outcome without its intent\n"
+      "   26  an outcome or a resolution without its intent\n"
       "   30  the log cannot be read\n" },
 
     { "tail", "DIR", 1, 1, aiq_ctl_audit_tail_opts, aiq_ctl_audit_tail,
@@ -127,6 +137,18 @@ const aiq_ctl_cmd_t  aiq_ctl_audit_cmds[] = {
       " way, if that can be written to.",
       "    armoriqctl audit query /var/lib/armoriq/audit --org acme \\\n"
       "        --tool 'infra.*' --verdict DENY --since 24h\n",
+      NULL },
+
+    { "resolve", "DIR", 1, 1, aiq_ctl_audit_resolve_opts,
+      aiq_ctl_audit_resolve,
+      "settle a call whose outcome is unknown",
+      "Appends a RESOLVE record with who you are, what became of the call and"
+      " how you know. Only for a call that was let through and has no outcome;"
+      " once. A step of a plan that was not_sent can be used again when nginx"
+      " is started the next time. May run beside nginx.",
+      "    armoriqctl audit query DIR --status unknown\n"
+      "    armoriqctl audit resolve DIR --seq 17 --status executed \\\n"
+      "        --note 'ticket 4711: the server has restarted'\n",
       NULL },
 
     { "index", "DIR", 1, 1, aiq_ctl_audit_index_opts, aiq_ctl_audit_index,
@@ -324,7 +346,7 @@ aiq_ctl_audit_report(aiq_ctl_t *ctl, const aiq_audit_report_t *r,
         printf("%s: %s%s%s\n"
                "records   %llu in %llu segment%s\n"
                "intents   %llu, %llu of them denied\n"
-               "outcomes  %llu, unknown %llu\n"
+               "outcomes  %llu, unknown %llu, resolved %llu\n"
                "signed    %llu, by %llu checkpoint%s and %llu key%s\n"
                "warnings  %llu\n"
                "last seq  %llu\n"
@@ -339,6 +361,7 @@ aiq_ctl_audit_report(aiq_ctl_t *ctl, const aiq_audit_report_t *r,
                (unsigned long long) r->denials,
                (unsigned long long) r->outcomes,
                (unsigned long long) r->unknown,
+               (unsigned long long) r->resolved,
                (unsigned long long) r->covered,
                (unsigned long long) r->checkpoints,
                r->checkpoints == 1 ? "" : "s",
@@ -362,6 +385,7 @@ aiq_ctl_audit_report(aiq_ctl_t *ctl, const aiq_audit_report_t *r,
     aiq_ctl_jset(ctl, o, "denials", json_integer((json_int_t) r->denials));
     aiq_ctl_jset(ctl, o, "outcomes", json_integer((json_int_t) r->outcomes));
     aiq_ctl_jset(ctl, o, "unknown", json_integer((json_int_t) r->unknown));
+    aiq_ctl_jset(ctl, o, "resolved", json_integer((json_int_t) r->resolved));
     aiq_ctl_jset(ctl, o, "warnings", json_integer((json_int_t) r->warnings));
     aiq_ctl_jset(ctl, o, "checkpoints",
                  json_integer((json_int_t) r->checkpoints));

@@ -116,6 +116,7 @@ extern const aiq_ctl_group_t  aiq_ctl_groups[];     /* name NULL ends it */
 /* of audit.c and of member.c, in files of their own */
 
 int aiq_ctl_audit_tail(aiq_ctl_t *ctl);
+int aiq_ctl_audit_resolve(aiq_ctl_t *ctl);
 int aiq_ctl_audit_checkpoint(aiq_ctl_t *ctl);
 int aiq_ctl_audit_prove(aiq_ctl_t *ctl);
 int aiq_ctl_audit_consistency(aiq_ctl_t *ctl);

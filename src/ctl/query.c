@@ -35,6 +35,8 @@ static int aiq_ctl_query_digits(const char **s, unsigned n, unsigned max,
 static aiq_rc_t aiq_ctl_query_hit(void *data, const aiq_audit_hit_t *hit);
 static void aiq_ctl_query_json(aiq_ctl_query_t *q,
     const aiq_audit_hit_t *hit);
+static void aiq_ctl_query_record(aiq_ctl_query_t *q, const char *name,
+    aiq_str_t line);
 static void aiq_ctl_query_row(aiq_ctl_query_t *q, const aiq_audit_hit_t *hit);
 static void aiq_ctl_query_cell(aiq_ctl_t *ctl, aiq_str_t s, int width);
 
@@ -556,25 +558,31 @@ aiq_ctl_query_hit(void *data, const aiq_audit_hit_t *hit)
 static void
 aiq_ctl_query_json(aiq_ctl_query_t *q, const aiq_audit_hit_t *hit)
 {
-    if (q->escape) {
-        printf("{\"intent\":%s,", aiq_ctl_esc(q->ctl, hit->intent));
-        printf("\"outcome\":%s}\n",
-               hit->outcome.len ? aiq_ctl_esc(q->ctl, hit->outcome) : "null");
-        return;
-    }
+    aiq_ctl_query_record(q, "{\"intent\":", hit->intent);
+    aiq_ctl_query_record(q, ",\"outcome\":", hit->outcome);
 
-    printf("{\"intent\":");
-    (void) fwrite(hit->intent.data, 1, hit->intent.len, stdout);
-    printf(",\"outcome\":");
-
-    if (hit->outcome.len) {
-        (void) fwrite(hit->outcome.data, 1, hit->outcome.len, stdout);
-
-    } else {
-        printf("null");
+    if (hit->resolve.len) {
+        aiq_ctl_query_record(q, ",\"resolve\":", hit->resolve);
     }
 
     printf("}\n");
+}
+
+
+static void
+aiq_ctl_query_record(aiq_ctl_query_t *q, const char *name, aiq_str_t line)
+{
+    printf("%s", name);
+
+    if (line.len == 0) {
+        printf("null");
+
+    } else if (q->escape) {
+        printf("%s", aiq_ctl_esc(q->ctl, line));
+
+    } else {
+        (void) fwrite(line.data, 1, line.len, stdout);
+    }
 }
 
 
@@ -633,6 +641,10 @@ aiq_ctl_query_row(aiq_ctl_query_t *q, const aiq_audit_hit_t *hit)
         == AIQ_JSON_TRUE)
     {
         printf("  dry run");
+    }
+
+    if (hit->resolve.len) {
+        printf("  resolved");
     }
 
     (void) putchar('\n');
@@ -696,7 +708,7 @@ aiq_ctl_query_tool(aiq_ctl_t *ctl, const aiq_audit_hit_t *hit)
 aiq_str_t
 aiq_ctl_query_status(aiq_ctl_t *ctl, const aiq_audit_hit_t *hit)
 {
-    if (hit->outcome.len) {
+    if (hit->outcome.len || hit->resolve.len) {
         return aiq_ctl_query_value(ctl, &hit->o,
                                    aiq_json_get(&hit->o, 0, "status"));
     }
