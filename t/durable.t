@@ -15,15 +15,11 @@ use Time::HiRes qw/sleep time/;
 
 use lib "$FindBin::Bin/lib";
 use ArmorIQ;
+use ArmorIQ::Disk;
 use ArmorIQ::Rows;
 
 
 my $json = "Content-Type: application/json\r\n";
-my @mounted;
-my $owner = $$;
-my $number = 0;
-
-my ($t, $key, $auth);
 
 
 subtest 'records' => \&records;
@@ -198,7 +194,7 @@ sub configuration {
             system("mount --bind '$audit' '$audit' 2>/dev/null"
                    . " && mount -o remount,ro,bind '$audit' 2>/dev/null") == 0
                 or return 'no mount permitted';
-            push @mounted, $audit;
+            mounted($audit);
             return;
         }, sub { unmount($audit) } ];
 
@@ -472,25 +468,6 @@ sub replace_worker {
     }
 }
 
-sub recovers {
-    my ($r, $start) = (undef, time());
-
-    for (1 .. 60) {
-        $r = call();
-        last if $r->{status} == 200;
-        sleep 0.1;
-    }
-
-    permitted('recovers by itself', $r);
-    cmp_ok(time() - $start, '<', 5, 'within 5 seconds');
-}
-
-sub verified {
-    my ($code, $out) = $t->audit_verify();
-
-    like($code, qr/^(?:0|10)$/, 'audit verify') or diag($out);
-}
-
 
 # no room, for real
 
@@ -506,7 +483,7 @@ sub full_disk {
         plan(skip_all => 'no tmpfs can be mounted');
     }
 
-    push @mounted, $dir;
+    mounted($dir);
 
     begin(audit => "$dir/audit");
     permitted('a call', call());
@@ -556,240 +533,6 @@ sub full_disk {
     rmdir $dir;
 }
 
-
-# an nginx, a token, and an upstream that looks into the log
-
-sub begin {
-    my (%o) = @_;
-
-    $t ||= ArmorIQ->new();
-    $key = $t->init_store(mcps => [ 'infra-mcp', 'small-mcp' ], %o);
-
-    my ($audit, $file) = ($t->audit(), $t->dir() . '/witness');
-
-    $t->upstream(answer => sub {
-        my ($req) = @_;
-        my $h = sha256_hex($req->{body});
-        my $found = grep { index($_, "\"req_h\":\"$h\"") > 0
-                           && index($_, '"verdict":"PERMIT"') > 0 }
-                    lines($audit);
-
-        open my $f, '>>', $file or die;
-        syswrite $f, $found ? "1\n" : "0\n";
-
-        return;
-    });
-
-    $t->run(<<'EOF');
-%%ARMORIQ%%
-
-upstream infra {
-    server %%UPSTREAM%%;
-    armoriq_guard;
-}
-
-server {
-    listen 127.0.0.1:%%PORT0%%;
-
-    location / { armoriq_api on; }
-    location = /invoke { armoriq on; armoriq_invoke on; }
-
-    location = /mcp {
-        armoriq on;
-        armoriq_mcp infra-mcp;
-        proxy_pass http://infra/mcp;
-    }
-
-    location = /small {
-        armoriq on;
-        armoriq_mcp small-mcp;
-        armoriq_max_body 1k;
-        proxy_pass http://infra/mcp;
-    }
-}
-EOF
-
-    my $token = $t->request_token(seconds => 3600, plan => { goal => 'x',
-        steps => [
-            { action => 'infra.list', mcp => 'infra-mcp', params => {} },
-            { action => 'infra.scale', mcp => 'infra-mcp',
-              max_uses => 100000 },
-            map { { action => 'infra.restart', mcp => 'infra-mcp',
-                    params => { n => $_ } } } 1 .. 3,
-        ] });
-
-    ok($token->{success}, 'token') or die 'no token';
-
-    $auth = "Authorization: Bearer $token->{jwt_token}\r\n";
-
-    rows($t);
-}
-
-sub finish {
-    $t->finish();
-    undef $t;
-}
-
-# no two bodies are the same
-
-sub body { rpc('infra.scale', { n => ++$number }) }
-
-sub call { send_body(body(), $json . $auth) }
-
-# how many calls found their record when they came, and how many did not
-
-sub witness {
-    my $text = $t->read('witness');
-
-    return ($text =~ tr/1//, $text =~ tr/0//);
-}
-
-sub lines {
-    my $dir = @_ ? $_[0] : $t->audit();
-    my @lines;
-
-    for my $file (sort glob "$dir/seg-*.jsonl") {
-        open my $f, '<:raw', $file or next;
-        push @lines, map { s/\n\z//r } grep { /^\{.*\n\z/ } <$f>;
-    }
-
-    return @lines;
-}
-
-
-# a library that makes the disk worse while a file of that name is there
-
-sub shim {
-    $t = ArmorIQ->new();
-
-    my $dir = $t->dir();
-    my $c = $t->write('shim.c', <<'EOF');
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-static int number(const char *name)
-{
-    int   fd, n;
-    char  buf[16];
-
-    fd = open(name, O_RDONLY);
-    if (fd == -1) {
-        return 0;
-    }
-
-    n = read(fd, buf, sizeof(buf) - 1);
-    close(fd);
-    buf[n > 0 ? n : 0] = '\0';
-
-    return atoi(buf);
-}
-
-/* a file of the log has no name at first: it is known by what it gets */
-
-static int segment(int fd, const void *p, size_t len)
-{
-    static int  known = -1;
-
-    if (len > 5 && memcmp(p, "{\"v\":", 5) == 0) {
-        known = fd;
-    }
-
-    return fd == known;
-}
-
-ssize_t write(int fd, const void *p, size_t len)
-{
-    static ssize_t (*next)(int, const void *, size_t);
-
-    if (next == NULL) {
-        next = (ssize_t (*)(int, const void *, size_t))
-               dlsym(RTLD_NEXT, "write");
-    }
-
-    if (segment(fd, p, len)) {
-
-        if (number(DIR "/enospc")) {
-            errno = ENOSPC;
-            return -1;
-        }
-
-        if (number(DIR "/eio")) {
-
-            /* half of it, then no more: a torn line */
-
-            if (len > 1) {
-                return next(fd, p, len / 2);
-            }
-
-            errno = EIO;
-            return -1;
-        }
-
-        if (number(DIR "/torn")) {
-
-            /* all but the last bytes of the last line */
-
-            if (len > 10) {
-                return next(fd, p, len - 10);
-            }
-
-            errno = ENOSPC;
-            return -1;
-        }
-
-        if (number(DIR "/short") && len > 7) {
-            len = 7;
-        }
-    }
-
-    return next(fd, p, len);
-}
-
-static int sync_with(const char *name, int fd)
-{
-    usleep(number(DIR "/slow") * 1000);
-
-    if (number(DIR "/sync")) {
-        errno = EIO;
-        return -1;
-    }
-
-    return ((int (*)(int)) dlsym(RTLD_NEXT, name))(fd);
-}
-
-int fdatasync(int fd) { return sync_with("fdatasync", fd); }
-
-int fsync(int fd) { return sync_with("fsync", fd); }
-EOF
-
-    if (system("cc -shared -fPIC -DDIR='\"$dir\"' -o '$dir/shim.so' '$c' -ldl"
-               . " 2>'$dir/shim.err'") != 0)
-    {
-        plan(skip_all => 'no C compiler');
-    }
-
-    my $old = $ENV{TEST_NGINX_PRELOAD};
-
-    # of that nginx alone
-
-    $t->{shim} = 1;
-    $ENV{TEST_NGINX_PRELOAD} = join ':', grep { $_ } $old, "$dir/shim.so";
-
-    return 1;
-}
-
-sub switch {
-    my ($name, $value) = @_;
-
-    $t->write($name, $value);
-}
-
 sub spew {
     my ($file, $text) = @_;
 
@@ -807,27 +550,3 @@ sub keep {
 }
 
 sub restore { rename "$_[0].kept", $_[0] or die }
-
-sub fill {
-    my ($file) = @_;
-
-    open my $f, '>:raw', $file or die "$file: $!";
-    while (syswrite $f, 'x' x 1024) { }
-    close $f;
-}
-
-sub unmount {
-    my ($dir) = @_;
-
-    system("umount -l '$dir'") if grep { $_ eq $dir } @mounted;
-    @mounted = grep { $_ ne $dir } @mounted;
-}
-
-END {
-    if ($$ == $owner) {
-        my $code = $?;
-
-        unmount($_) for @mounted;
-        $? = $code;
-    }
-}
