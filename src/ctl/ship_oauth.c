@@ -186,7 +186,7 @@ aiq_ship_oauth_token(aiq_ship_sink_t *s, const aiq_json_t *doc,
     }
 
     life = (life > AIQ_SHIP_DAY) ? AIQ_SHIP_DAY : life;
-    early = (life / 5 < AIQ_SHIP_EARLY) ? life / 5 : AIQ_SHIP_EARLY;
+    early = (life / 5 < AIQ_SHIP_EARLY) ? life / 5 + 1 : AIQ_SHIP_EARLY;
 
     s->access = malloc(token.len + 1);
     if (s->access == NULL) {

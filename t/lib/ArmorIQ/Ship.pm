@@ -558,8 +558,8 @@ sub certificate {
     my ($self, $name, $san) = @_;
     my $base = "$self->{dir}/$name";
 
-    my $out = qx{openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 \\
-        -nodes -days 2 -subj /CN=test -addext subjectAltName=$san \\
+    my $out = qx{openssl req -x509 -newkey ec -nodes -days 2 -subj /CN=test \\
+        -pkeyopt ec_paramgen_curve:P-256 -addext subjectAltName=$san \\
         -keyout $base.key -out $base.crt 2>&1};
     die "openssl: $out" if $?;
 
@@ -585,7 +585,8 @@ sub tls_sink {
     });
 
     wait_for(sub { IO::Socket::INET->new(PeerAddr => '127.0.0.1',
-                                         PeerPort => $port) }, 10);
+                                         PeerPort => $port) }, 10)
+        || die 'openssl s_server: ' . slurp("$file.err");
 
     return bless { port => $port, file => $file, pid => $pid, hold => $w },
         'ArmorIQ::Ship::Sink';
