@@ -14,6 +14,7 @@ static void *ngx_armoriq_create_srv_conf(ngx_conf_t *cf);
 static void *ngx_armoriq_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_armoriq_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
+static ngx_int_t ngx_armoriq_preinit(ngx_conf_t *cf);
 static ngx_int_t ngx_armoriq_init(ngx_conf_t *cf);
 
 
@@ -58,7 +59,7 @@ static ngx_command_t  ngx_armoriq_commands[] = {
       NULL },
 
     { ngx_string("armoriq_audit"),
-      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE123,
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
       ngx_armoriq_audit,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_armoriq_main_conf_t, audit),
@@ -195,7 +196,7 @@ static ngx_command_t  ngx_armoriq_commands[] = {
 
 
 static ngx_http_module_t  ngx_armoriq_module_ctx = {
-    ngx_armoriq_add_variables,             /* preconfiguration */
+    ngx_armoriq_preinit,                   /* preconfiguration */
     ngx_armoriq_init,                      /* postconfiguration */
 
     ngx_armoriq_create_main_conf,          /* create main configuration */
@@ -251,6 +252,9 @@ ngx_armoriq_create_main_conf(ngx_conf_t *cf)
     conf->durability = AIQ_AUDIT_FSYNC;
     conf->checkpoint = NGX_ARMORIQ_CHECKPOINT;
     conf->checkpoint_records = NGX_ARMORIQ_CHECKPOINT_RECORDS;
+    conf->keep.rotate = NGX_ARMORIQ_ROTATE;
+    conf->keep.reserve = NGX_ARMORIQ_RESERVE;
+    conf->heartbeat = NGX_ARMORIQ_HEARTBEAT;
 
     return conf;
 }
@@ -383,6 +387,17 @@ ngx_armoriq_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
 
 static ngx_int_t
+ngx_armoriq_preinit(ngx_conf_t *cf)
+{
+    if (ngx_armoriq_digest_begin(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_armoriq_add_variables(cf);
+}
+
+
+static ngx_int_t
 ngx_armoriq_init(ngx_conf_t *cf)
 {
     char                       *rv;
@@ -411,6 +426,12 @@ ngx_armoriq_init(ngx_conf_t *cf)
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "\"armoriq\" %s", rv);
         }
 
+        return NGX_ERROR;
+    }
+
+    if (ngx_armoriq_digest(cf, amcf) != NGX_OK) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "armoriq: no hash of the configuration can be made");
         return NGX_ERROR;
     }
 

@@ -280,7 +280,8 @@ split_log($copy, 9);
 my @segs = glob "$copy/seg-*.jsonl";
 
 cmp_ok(scalar(@segs), '>', 7, 'a log of ' . @segs . ' segments');
-like(($t->ctl('audit', 'verify', $copy))[0], qr/^(?:0|10)$/, 'and whole');
+is(($t->ctl('audit', 'verify', $copy))[0], 20,
+   'cut by hand: verify misses the ROTATE records, a question does not');
 
 my @questions = ([], [ '--tool', 'infra.restart' ], [ '--user', 'bob' ],
     [ '--verdict', 'PERMIT' ], [ '--jti', $jti2 ],

@@ -177,6 +177,14 @@ const aiq_ctl_cmd_t  aiq_ctl_audit_cmds[] = {
       "   24  the log is not the one that was sent before\n"
       "   30  --once: the log cannot be read\n" },
 
+    { "rotate", "DIR", 1, 1, NULL, aiq_ctl_audit_rotate,
+      "begin a new segment now",
+      "The one before is complete and can be copied away; nginx goes on in the"
+      " new one, whose name is printed. Says no if there is not more than one"
+      " record in it. Do it as the owner of the log, or as root.",
+      "    armoriqctl audit rotate /var/lib/armoriq/audit\n",
+      NULL },
+
     { "checkpoint", "DIR", 1, 1, aiq_ctl_audit_checkpoint_opts,
       aiq_ctl_audit_checkpoint,
       "sign what is in the log now",

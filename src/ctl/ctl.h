@@ -117,6 +117,7 @@ extern const aiq_ctl_group_t  aiq_ctl_groups[];     /* name NULL ends it */
 
 int aiq_ctl_audit_tail(aiq_ctl_t *ctl);
 int aiq_ctl_audit_resolve(aiq_ctl_t *ctl);
+int aiq_ctl_audit_rotate(aiq_ctl_t *ctl);
 int aiq_ctl_audit_checkpoint(aiq_ctl_t *ctl);
 int aiq_ctl_audit_prove(aiq_ctl_t *ctl);
 int aiq_ctl_audit_consistency(aiq_ctl_t *ctl);

@@ -28,6 +28,9 @@
 #define NGX_ARMORIQ_MEMO         256      /* tokens a worker remembers */
 #define NGX_ARMORIQ_CHECKPOINT   1000     /* between two, milliseconds */
 #define NGX_ARMORIQ_CHECKPOINT_RECORDS  65536
+#define NGX_ARMORIQ_ROTATE       (256 * 1024 * 1024)
+#define NGX_ARMORIQ_RESERVE      (8 * 1024 * 1024)
+#define NGX_ARMORIQ_HEARTBEAT    300000   /* of silence, milliseconds */
 #define NGX_ARMORIQ_TASK_TIME    60000    /* of a thread, milliseconds */
 #define NGX_ARMORIQ_JOBS         16       /* of a worker, at a time */
 #define NGX_ARMORIQ_RID_LEN      AIQ_AUDIT_RID_LEN
@@ -73,6 +76,11 @@ typedef struct {
     ngx_uint_t                     durability;
     ngx_msec_t                     checkpoint;  /* 0: none are made */
     ngx_uint_t                     checkpoint_records;
+    aiq_audit_keep_t               keep;        /* segments, reserve */
+    ngx_msec_t                     heartbeat;   /* 0: none */
+    u_char                         digest[AIQ_HASH_LEN];
+    ngx_uint_t                     dumped;      /* files before http{} */
+    ngx_uint_t                     dumps;       /* unsigned  dumps:1; */
     ngx_shm_zone_t                *zone;
     ngx_thread_pool_t             *thread_pool;
     ngx_armoriq_worker_t          *worker;
@@ -194,6 +202,7 @@ struct ngx_armoriq_worker_s {
     struct ngx_armoriq_sign_s     *sign;        /* of checkpoints, or NULL */
     ngx_str_t                      origin;      /* of the log */
     ngx_event_t                    reap;
+    ngx_event_t                    tick;        /* of life */
     ngx_str_t                      inst;
     uint64_t                       rid[2];      /* random, counter */
     uint64_t                       calls;       /* JSON-RPC ids of ours */
@@ -348,8 +357,34 @@ ngx_int_t ngx_armoriq_journal_init(ngx_armoriq_worker_t *w);
 void ngx_armoriq_journal_exit(ngx_armoriq_worker_t *w);
 ngx_int_t ngx_armoriq_journal_append(ngx_armoriq_worker_t *w, aiq_str_t body,
     ngx_uint_t flags, uint64_t *record);
+void ngx_armoriq_journal_look(ngx_armoriq_worker_t *w);
 ngx_int_t ngx_armoriq_journal_wait(ngx_armoriq_worker_t *w,
     ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx);
+
+/* life: what the log says of itself: OPEN, CONFIG, HEARTBEAT, STATE, CLOSE */
+
+void ngx_armoriq_life_init(ngx_armoriq_worker_t *w);
+void ngx_armoriq_life_stop(ngx_armoriq_worker_t *w);
+
+/* the last worker that goes: 1 if there is a record to be written */
+
+ngx_uint_t ngx_armoriq_life_exit(ngx_armoriq_worker_t *w);
+
+/* there is a new state: logged, and recorded */
+
+void ngx_armoriq_life_state(ngx_armoriq_worker_t *w, ngx_uint_t state,
+    char *why, uint64_t refused);
+
+/* there is no room: to be looked at again soon */
+
+void ngx_armoriq_life_low(ngx_armoriq_worker_t *w);
+
+uint64_t ngx_armoriq_life_now(void);
+
+/* digest: of the configuration files that nginx has read */
+
+ngx_int_t ngx_armoriq_digest_begin(ngx_conf_t *cf);
+ngx_int_t ngx_armoriq_digest(ngx_conf_t *cf, ngx_armoriq_main_conf_t *amcf);
 
 /* sign: checkpoints of the audit log */
 

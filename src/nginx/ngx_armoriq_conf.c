@@ -10,8 +10,6 @@
 #include "ngx_armoriq_conf.h"
 
 
-static char *ngx_armoriq_audit_checkpoint(ngx_str_t *value,
-    ngx_armoriq_main_conf_t *amcf);
 static char *ngx_armoriq_limit_rate(ngx_conf_t *cf, ngx_str_t *value,
     aiq_limit_t *limit);
 static char *ngx_armoriq_limit_keys(ngx_conf_t *cf, ngx_str_t *value,
@@ -68,85 +66,6 @@ ngx_armoriq_dir(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     if (ngx_conf_full_name(cf->cycle, field, 0) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
-
-    return NGX_CONF_OK;
-}
-
-
-/* armoriq_audit DIR [durability=fsync|write] [checkpoint=off|SEC[,RECORDS]] */
-
-char *
-ngx_armoriq_audit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_armoriq_main_conf_t *amcf = conf;
-
-    ngx_str_t   *value;
-    ngx_uint_t   i;
-
-    value = cf->args->elts;
-
-    for (i = 2; i < cf->args->nelts; i++) {
-
-        if (ngx_strcmp(value[i].data, "durability=fsync") == 0) {
-            amcf->durability = AIQ_AUDIT_FSYNC;
-
-        } else if (ngx_strcmp(value[i].data, "durability=write") == 0) {
-            amcf->durability = 0;
-
-        } else if (ngx_strncmp(value[i].data, "checkpoint=", 11) != 0
-                   || ngx_armoriq_audit_checkpoint(&value[i], amcf)
-                      != NGX_CONF_OK)
-        {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid parameter \"%V\", it must be "
-                               "\"durability=fsync\", \"durability=write\", "
-                               "\"checkpoint=off\" or "
-                               "\"checkpoint=SECONDS[,RECORDS]\"",
-                               &value[i]);
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    return ngx_armoriq_dir(cf, cmd, conf);
-}
-
-
-/* off, 1 to 3600 seconds, and 1 to 1000000 records if they come sooner */
-
-static char *
-ngx_armoriq_audit_checkpoint(ngx_str_t *value, ngx_armoriq_main_conf_t *amcf)
-{
-    u_char     *p, *last, *comma;
-    ngx_int_t   n;
-
-    p = value->data + 11;
-    last = value->data + value->len;
-
-    if (ngx_strcmp(p, "off") == 0) {
-        amcf->checkpoint = 0;
-        return NGX_CONF_OK;
-    }
-
-    comma = ngx_strlchr(p, last, ',');
-
-    if (comma) {
-        n = ngx_atoi(comma + 1, last - comma - 1);
-
-        if (n < 1 || n > 1000000) {
-            return NGX_CONF_ERROR;
-        }
-
-        amcf->checkpoint_records = (ngx_uint_t) n;
-        last = comma;
-    }
-
-    n = ngx_atoi(p, last - p);
-
-    if (n < 1 || n > 3600) {
-        return NGX_CONF_ERROR;
-    }
-
-    amcf->checkpoint = (ngx_msec_t) n * 1000;
 
     return NGX_CONF_OK;
 }

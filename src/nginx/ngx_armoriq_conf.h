@@ -17,13 +17,16 @@
 
 char *ngx_armoriq_enable(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_armoriq_dir(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-char *ngx_armoriq_audit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_armoriq_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_armoriq_content(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 /* remembers a location that has been merged, for the lint */
 
 char *ngx_armoriq_conf_place(ngx_conf_t *cf, ngx_armoriq_loc_conf_t *alcf);
+
+/* conf_audit: of the audit log */
+
+char *ngx_armoriq_audit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 /* conf_mcp: of a location with an MCP server */
 

@@ -3,79 +3,25 @@
  * Copyright (C) ngx_armoriq authors
  *
  * The journal: records go into a ring in the zone; a thread of any worker
- * takes all that is there, writes and syncs it as one group, and says what
- * became of each record.  Requests wait for that without blocking anything.
- * The number in the chain is given when the group is written, so a worker
- * that dies in between leaves no gap.
- *
- * A group that cannot be written leaves the ring as it is, but for what got
- * into the file in spite of that, and for the records that somebody waits
- * for: those are void, their requests refused.
+ * writes them (ngx_armoriq_flush.c).  Requests wait for that without blocking
+ * anything.
  */
 
 
-#include <sys/file.h>
-
-#include "ngx_armoriq_shm.h"
+#include "ngx_armoriq_journal.h"
 
 
-#define NGX_ARMORIQ_GROUP        256      /* records of one write */
 #define NGX_ARMORIQ_RETRY        1000     /* after a failure, milliseconds */
-
-
-typedef struct ngx_armoriq_journal_s {
-    ngx_armoriq_worker_t     *worker;
-    ngx_armoriq_zone_t       *zone;
-    ngx_thread_task_t        *task;
-    ngx_queue_t               waiting;    /* ngx_armoriq_ctx_t */
-    ngx_event_t               retry;
-    ngx_uint_t                posted;     /* unsigned  posted:1; */
-
-    /* of the thread, while it runs */
-
-    aiq_audit_t              *log;
-    aiq_crypto_t             *crypto;
-    ngx_fd_t                  lock;
-    uint64_t                  found;      /* in the ring, see resume */
-    ngx_uint_t                wrote;      /* records, since last told */
-    ngx_uint_t                failed;     /* unsigned  failed:1; */
-    aiq_err_t                 err;
-} ngx_armoriq_journal_t;
-
-
-/* what one group is made of */
-
-typedef struct {
-    aiq_str_t                 bodies[NGX_ARMORIQ_GROUP];
-    ngx_armoriq_entry_t      *entries[NGX_ARMORIQ_GROUP];
-    aiq_audit_pos_t           pos[NGX_ARMORIQ_GROUP];
-    ngx_uint_t                n;
-    uint64_t                  tail;       /* behind the group */
-} ngx_armoriq_group_t;
 
 
 static void ngx_armoriq_journal_post(ngx_armoriq_journal_t *j);
 static void ngx_armoriq_journal_thread(void *data, ngx_log_t *log);
-static void ngx_armoriq_journal_flush(ngx_armoriq_journal_t *j);
-static aiq_rc_t ngx_armoriq_journal_write(ngx_armoriq_journal_t *j,
-    ngx_armoriq_group_t *g);
-static void ngx_armoriq_journal_collect(ngx_armoriq_journal_t *j,
-    ngx_armoriq_group_t *g);
-static aiq_rc_t ngx_armoriq_journal_mark(ngx_armoriq_journal_t *j,
-    ngx_armoriq_group_t *g);
-static aiq_rc_t ngx_armoriq_journal_learn(ngx_armoriq_journal_t *j,
-    uint64_t seq);
-static aiq_rc_t ngx_armoriq_journal_resume(ngx_armoriq_journal_t *j);
-static aiq_rc_t ngx_armoriq_journal_found(void *data, aiq_str_t line);
-static void ngx_armoriq_journal_unsure(ngx_armoriq_journal_t *j,
-    ngx_armoriq_group_t *g);
-static void ngx_armoriq_journal_void(ngx_armoriq_journal_t *j);
+static ngx_uint_t ngx_armoriq_journal_tell(ngx_armoriq_journal_t *j);
 static void ngx_armoriq_journal_event(ngx_event_t *ev);
+static void ngx_armoriq_journal_signed(ngx_armoriq_journal_t *j);
 static void ngx_armoriq_journal_retry(ngx_event_t *ev);
 static ngx_uint_t ngx_armoriq_journal_result(ngx_armoriq_journal_t *j,
     ngx_armoriq_ctx_t *ctx);
-static void ngx_armoriq_journal_open(ngx_armoriq_journal_t *j);
-static ngx_int_t ngx_armoriq_journal_lock(ngx_armoriq_journal_t *j);
 
 
 ngx_int_t
@@ -141,57 +87,13 @@ ngx_armoriq_journal_init(ngx_armoriq_worker_t *w)
         return NGX_ERROR;
     }
 
+    aiq_audit_keep(j->log, &w->conf->keep);
+
     w->journal = j;
 
-    ngx_armoriq_journal_open(j);
+    ngx_armoriq_life_init(w);
 
     return NGX_OK;
-}
-
-
-/* the first worker of a zone says that the log goes on, and with what */
-
-static void
-ngx_armoriq_journal_open(ngx_armoriq_journal_t *j)
-{
-    u_char                buf[512], members[128];
-    uint64_t              record;
-    aiq_str_t             s;
-    aiq_out_t             out;
-    ngx_uint_t            first;
-    struct timeval        tv;
-    ngx_armoriq_shctx_t  *sh;
-
-    sh = j->zone->sh;
-
-    ngx_shmtx_lock(&j->zone->shpool->mutex);
-
-    first = !sh->opened;
-    sh->opened = 1;
-
-    ngx_shmtx_unlock(&j->zone->shpool->mutex);
-
-    if (!first) {
-        return;
-    }
-
-    s.data = members;
-    s.len = ngx_snprintf(members, sizeof(members),
-                         "\"version\":\"%s\",\"nginx\":\"%s\"", AIQ_VERSION,
-                         NGINX_VERSION)
-            - members;
-
-    ngx_gettimeofday(&tv);
-
-    aiq_out_init(&out, buf, sizeof(buf));
-    aiq_audit_write_event(&out, "OPEN",
-                          (int64_t) tv.tv_sec * 1000000 + tv.tv_usec,
-                          ngx_armoriq_str(j->worker->inst), s);
-
-    if (!out.failed) {
-        (void) ngx_armoriq_journal_append(j->worker, aiq_out_done(&out), 0,
-                                          &record);
-    }
 }
 
 
@@ -200,6 +102,7 @@ ngx_armoriq_journal_open(ngx_armoriq_journal_t *j)
 void
 ngx_armoriq_journal_exit(ngx_armoriq_worker_t *w)
 {
+    ngx_uint_t              told;
     ngx_armoriq_journal_t  *j;
 
     j = w->journal;
@@ -208,7 +111,9 @@ ngx_armoriq_journal_exit(ngx_armoriq_worker_t *w)
         return;
     }
 
-    w->journal = NULL;
+    j->leaving = 1;
+
+    ngx_armoriq_life_stop(w);
 
     if (j->retry.timer_set) {
         ngx_del_timer(&j->retry);
@@ -220,7 +125,15 @@ ngx_armoriq_journal_exit(ngx_armoriq_worker_t *w)
 
     /* the thread pool, a module before this one, has joined its threads */
 
-    ngx_armoriq_journal_flush(j);
+    ngx_armoriq_flush(j);
+
+    told = ngx_armoriq_journal_tell(j);
+
+    if (ngx_armoriq_life_exit(w) || told) {
+        ngx_armoriq_flush(j);
+    }
+
+    w->journal = NULL;
 
     aiq_audit_close(j->log);
     aiq_crypto_free(j->crypto);
@@ -229,13 +142,17 @@ ngx_armoriq_journal_exit(ngx_armoriq_worker_t *w)
 }
 
 
-/* NGX_OK, or NGX_ERROR if there is no room: the call must be refused */
+/*
+ * NGX_OK, or NGX_ERROR if there is no room: the call must be refused.  While
+ * there is none but the reserve, that is for what nobody waits for.
+ */
 
 ngx_int_t
 ngx_armoriq_journal_append(ngx_armoriq_worker_t *w, aiq_str_t body,
     ngx_uint_t flags, uint64_t *record)
 {
     size_t                  size, end;
+    ngx_uint_t              low, waited;
     ngx_armoriq_entry_t    *e;
     ngx_armoriq_shctx_t    *sh;
     ngx_armoriq_journal_t  *j;
@@ -256,17 +173,24 @@ ngx_armoriq_journal_append(ngx_armoriq_worker_t *w, aiq_str_t body,
 
     ngx_armoriq_journal_post(j);
 
-    if ((flags & NGX_ARMORIQ_RECORD_WAITED) && !j->posted) {
-        return NGX_ERROR;
-    }
+    waited = (flags & NGX_ARMORIQ_RECORD_WAITED) ? 1 : 0;
 
     ngx_shmtx_lock(&j->zone->shpool->mutex);
 
+    low = sh->low;
     end = sh->size - (size_t) (sh->head % sh->size);
 
-    if (sh->head + (end < size ? end : 0) + size - sh->tail > sh->size) {
-        sh->failures++;
+    if ((waited && (low || !j->posted))
+        || sh->head + (end < size ? end : 0) + size - sh->tail > sh->size)
+    {
+        sh->turned += waited;
+
         ngx_shmtx_unlock(&j->zone->shpool->mutex);
+
+        if (low) {
+            ngx_armoriq_life_low(w);
+        }
+
         return NGX_ERROR;
     }
 
@@ -326,10 +250,21 @@ ngx_armoriq_journal_wait(ngx_armoriq_worker_t *w, ngx_http_request_t *r,
 }
 
 
+/* looks for room, or whether there is something to write */
+
+void
+ngx_armoriq_journal_look(ngx_armoriq_worker_t *w)
+{
+    if (w->journal) {
+        ngx_armoriq_journal_post(w->journal);
+    }
+}
+
+
 static void
 ngx_armoriq_journal_post(ngx_armoriq_journal_t *j)
 {
-    if (j->posted || j->retry.timer_set) {
+    if (j->posted || j->leaving || j->retry.timer_set) {
         return;
     }
 
@@ -347,424 +282,33 @@ ngx_armoriq_journal_post(ngx_armoriq_journal_t *j)
 static void
 ngx_armoriq_journal_thread(void *data, ngx_log_t *log)
 {
-    ngx_armoriq_journal_flush(*(ngx_armoriq_journal_t **) data);
+    ngx_armoriq_flush(*(ngx_armoriq_journal_t **) data);
 }
 
 
-/*
- * One thread at a time, over all workers: the lock is the file's.  All that
- * is in the ring goes, group by group, so whoever comes next finds its
- * records written.
- */
-
-static void
-ngx_armoriq_journal_flush(ngx_armoriq_journal_t *j)
+static ngx_uint_t
+ngx_armoriq_journal_tell(ngx_armoriq_journal_t *j)
 {
-    uint64_t              head;
-    ngx_armoriq_group_t   g;
-    ngx_armoriq_shctx_t  *sh;
+    if (j->plain) {
+        j->plain = 0;
 
-    sh = j->zone->sh;
-    j->failed = 0;
-
-    if (ngx_armoriq_journal_lock(j) != NGX_OK) {
-        j->failed = 1;
-        ngx_armoriq_journal_void(j);
-        return;
+        ngx_log_error(NGX_LOG_WARN, j->worker->cycle->log, 0,
+                      "armoriq: the file system of the audit log cannot "
+                      "reserve room: a full disk will be noticed when it is "
+                      "full");
     }
 
-    if (sh->writing && ngx_armoriq_journal_resume(j) != AIQ_OK) {
-        j->failed = 1;
-        ngx_armoriq_journal_void(j);
-
-        (void) flock(j->lock, LOCK_UN);
-        return;
+    if (!j->changed) {
+        return 0;
     }
 
-    ngx_shmtx_lock(&j->zone->shpool->mutex);
-    head = sh->head;
-    ngx_shmtx_unlock(&j->zone->shpool->mutex);
-
-    for ( ;; ) {
-
-        ngx_armoriq_journal_collect(j, &g);
-
-        if (g.tail == sh->tail) {
-            break;
-        }
-
-        if (ngx_armoriq_journal_write(j, &g) != AIQ_OK) {
-            j->failed = 1;
-            ngx_armoriq_journal_void(j);
-            break;
-        }
-
-        /* not forever: those that wait for this group want to go on */
-
-        if (sh->tail >= head) {
-            break;
-        }
-    }
-
-    (void) flock(j->lock, LOCK_UN);
-}
-
-
-static ngx_int_t
-ngx_armoriq_journal_lock(ngx_armoriq_journal_t *j)
-{
-    while (flock(j->lock, LOCK_EX) == -1) {
-
-        if (ngx_errno != NGX_EINTR) {
-            (void) aiq_fail(&j->err, AIQ_E_AUDIT_UNAVAILABLE,
-                            "flock() of flush.lock failed");
-            return NGX_ERROR;
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-/* the ring below head does not change: it is read without its lock */
-
-static void
-ngx_armoriq_journal_collect(ngx_armoriq_journal_t *j, ngx_armoriq_group_t *g)
-{
-    uint64_t              head;
-    ngx_armoriq_entry_t  *e;
-    ngx_armoriq_shctx_t  *sh;
-
-    sh = j->zone->sh;
-
-    ngx_shmtx_lock(&j->zone->shpool->mutex);
-    head = sh->head;
-    g->tail = sh->tail;
-    ngx_shmtx_unlock(&j->zone->shpool->mutex);
-
-    g->n = 0;
-
-    while (g->tail < head && g->n < NGX_ARMORIQ_GROUP) {
-
-        e = (ngx_armoriq_entry_t *) (sh->ring + g->tail % sh->size);
-
-        if (!(e->flags & (NGX_ARMORIQ_ENTRY_PAD|NGX_ARMORIQ_ENTRY_VOID))) {
-            g->bodies[g->n].data = (u_char *) e + sizeof(ngx_armoriq_entry_t);
-            g->bodies[g->n].len = e->len;
-            g->entries[g->n++] = e;
-        }
-
-        g->tail += ngx_armoriq_entry_size(e->len);
-    }
-}
-
-
-static aiq_rc_t
-ngx_armoriq_journal_write(ngx_armoriq_journal_t *j, ngx_armoriq_group_t *g)
-{
-    aiq_rc_t               rc;
-    ngx_uint_t             i;
-    struct timeval         tv;
-    ngx_armoriq_shctx_t   *sh;
-    ngx_armoriq_result_t  *res;
-
-    sh = j->zone->sh;
-    rc = AIQ_OK;
-
-    if (g->n) {
-        rc = ngx_armoriq_journal_mark(j, g);
-
-        if (rc != AIQ_OK) {
-            return rc;
-        }
-
-        ngx_gettimeofday(&tv);
-
-        rc = aiq_audit_append(j->log, g->bodies, (unsigned) g->n,
-                              j->worker->conf->durability,
-                              (int64_t) tv.tv_sec * 1000000 + tv.tv_usec,
-                              j->crypto, g->pos, &j->err);
-        if (rc != AIQ_OK) {
-            ngx_armoriq_journal_unsure(j, g);
-            return rc;
-        }
-
-        j->wrote += g->n;
-    }
-
-    ngx_shmtx_lock(&j->zone->shpool->mutex);
-
-    for (i = 0; i < g->n; i++) {
-        res = &sh->results[g->entries[i]->record % NGX_ARMORIQ_RESULTS];
-
-        res->record = g->entries[i]->record;
-        res->written = NGX_ARMORIQ_WRITTEN;
-        res->pos = g->pos[i];
-
-        /* what was left by a failure is behind those that it has voided */
-
-        if (sh->done <= res->record) {
-            sh->done = res->record + 1;
-        }
-    }
-
-    if (g->n) {
-        sh->known = g->pos[g->n - 1].seq;
-    }
-
-    sh->tail = g->tail;
-    sh->writing = 0;
-
-    ngx_shmtx_unlock(&j->zone->shpool->mutex);
-
-    return AIQ_OK;
-}
-
-
-/* before a group is written: where it begins in the log and ends in the ring */
-
-static aiq_rc_t
-ngx_armoriq_journal_mark(ngx_armoriq_journal_t *j, ngx_armoriq_group_t *g)
-{
-    aiq_rc_t              rc;
-    uint64_t              seq;
-    ngx_armoriq_shctx_t  *sh;
-
-    rc = aiq_audit_position(j->log, j->crypto, &seq, &j->err);
-
-    if (rc != AIQ_OK) {
-        return rc;
-    }
-
-    sh = j->zone->sh;
-
-    if (seq != sh->known) {
-        rc = ngx_armoriq_journal_learn(j, seq);
-
-        if (rc != AIQ_OK) {
-            return rc;
-        }
-    }
-
-    ngx_shmtx_lock(&j->zone->shpool->mutex);
-
-    sh->base = seq;
-    sh->group = g->tail;
-    sh->writing = 1;
-
-    ngx_shmtx_unlock(&j->zone->shpool->mutex);
-
-    return AIQ_OK;
-}
-
-
-/*
- * Somebody else has written to the log: another nginx, while one binary takes
- * over from the other.  Steps that it has let be used are used here as well.
- * Whoever writes first has the step; the other one finds that out before its
- * call leaves (aiq_decide_again).  What the other one gives back stays used
- * here.
- */
-
-static aiq_rc_t
-ngx_armoriq_journal_learn(ngx_armoriq_journal_t *j, uint64_t seq)
-{
-    aiq_rc_t              rc;
-    uint64_t              known;
-    ngx_armoriq_shctx_t  *sh;
-
-    sh = j->zone->sh;
-    known = sh->known;
-
-    rc = aiq_audit_uses_behind((char *) j->worker->conf->audit.data, &known,
-                               (int64_t) time(NULL), NGX_ARMORIQ_LIFETIME,
-                               ngx_armoriq_shm_restore, j->zone, &j->err);
-
-    if (rc == AIQ_OK) {
-        sh->known = seq;
-    }
-
-    return rc;
-}
-
-
-/*
- * Whoever wrote this group was killed over it.  What has got into the log is
- * not written again; a request that still waits for one of these is refused,
- * and its INTENT stays without an OUTCOME, as those of the dead worker do.
- */
-
-static aiq_rc_t
-ngx_armoriq_journal_resume(ngx_armoriq_journal_t *j)
-{
-    aiq_rc_t              rc;
-    uint64_t              seq;
-    ngx_armoriq_shctx_t  *sh;
-
-    sh = j->zone->sh;
-
-    rc = aiq_audit_position(j->log, j->crypto, &seq, &j->err);
-
-    if (rc == AIQ_OK && seq > sh->base) {
-        j->found = sh->tail;
-
-        rc = aiq_audit_scan_behind((char *) j->worker->conf->audit.data,
-                                   sh->base, ngx_armoriq_journal_found, j,
-                                   &j->err);
-    }
-
-    if (rc != AIQ_OK) {
-        return rc;
-    }
-
-    ngx_shmtx_lock(&j->zone->shpool->mutex);
-
-    sh->writing = 0;
-
-    ngx_shmtx_unlock(&j->zone->shpool->mutex);
-
-    return AIQ_OK;
-}
-
-
-/* a line behind where the group began: of the group, or of somebody else */
-
-static aiq_rc_t
-ngx_armoriq_journal_found(void *data, aiq_str_t line)
-{
-    ngx_armoriq_journal_t *j = data;
-
-    uint64_t               seq;
-    aiq_str_t              body;
-    ngx_armoriq_entry_t   *e;
-    ngx_armoriq_shctx_t   *sh;
-    ngx_armoriq_result_t  *res;
-
-    sh = j->zone->sh;
-
-    ngx_shmtx_lock(&j->zone->shpool->mutex);
-
-    for ( ;; ) {
-
-        if (j->found >= sh->group) {
-            goto done;
-        }
-
-        e = (ngx_armoriq_entry_t *) (sh->ring + j->found % sh->size);
-
-        if (!(e->flags & (NGX_ARMORIQ_ENTRY_PAD|NGX_ARMORIQ_ENTRY_VOID))) {
-            break;
-        }
-
-        j->found += ngx_armoriq_entry_size(e->len);
-    }
-
-    body.data = (u_char *) e + sizeof(ngx_armoriq_entry_t);
-    body.len = e->len;
-
-    seq = aiq_audit_made_of(line, body);
-
-    if (seq) {
-        sh->known = seq;
-        j->found += ngx_armoriq_entry_size(e->len);
-
-        e->flags |= NGX_ARMORIQ_ENTRY_VOID;
-
-        res = &sh->results[e->record % NGX_ARMORIQ_RESULTS];
-        res->record = e->record;
-        res->written = NGX_ARMORIQ_LOST;
-
-        if (sh->done <= e->record) {
-            sh->done = e->record + 1;
-        }
-    }
-
-done:
-
-    ngx_shmtx_unlock(&j->zone->shpool->mutex);
-
-    return AIQ_OK;
-}
-
-
-/*
- * What is in the file is not written twice: its INTENT gets an OUTCOME that
- * says "not_sent", and an OUTCOME stands as it is.
- */
-
-static void
-ngx_armoriq_journal_unsure(ngx_armoriq_journal_t *j, ngx_armoriq_group_t *g)
-{
-    ngx_uint_t             i;
-    ngx_armoriq_result_t  *res;
-
-    ngx_shmtx_lock(&j->zone->shpool->mutex);
-
-    for (i = 0; i < g->n; i++) {
-
-        if (g->pos[i].seq == 0) {
-            continue;
-        }
-
-        g->entries[i]->flags |= NGX_ARMORIQ_ENTRY_VOID;
-
-        res = &j->zone->sh->results[g->entries[i]->record
-                                    % NGX_ARMORIQ_RESULTS];
-
-        res->record = g->entries[i]->record;
-        res->written = NGX_ARMORIQ_UNSURE;
-        res->pos = g->pos[i];
-
-        j->zone->sh->known = res->pos.seq;
-    }
-
-    j->zone->sh->writing = 0;
-
-    ngx_shmtx_unlock(&j->zone->shpool->mutex);
-}
-
-
-/*
- * Nothing of the ring is on disk for certain.  Those that are waited for will
- * not be executed, so they must not be written later as if they had been;
- * the rest stays, to be written when that is possible again.
- */
-
-static void
-ngx_armoriq_journal_void(ngx_armoriq_journal_t *j)
-{
-    uint64_t               pos;
-    ngx_armoriq_entry_t   *e;
-    ngx_armoriq_shctx_t   *sh;
-    ngx_armoriq_result_t  *res;
-
-    sh = j->zone->sh;
-
-    ngx_shmtx_lock(&j->zone->shpool->mutex);
-
-    sh->failures++;
-
-    for (pos = sh->tail; pos < sh->head; /* void */ ) {
-
-        e = (ngx_armoriq_entry_t *) (sh->ring + pos % sh->size);
-        pos += ngx_armoriq_entry_size(e->len);
-
-        if (!(e->flags & NGX_ARMORIQ_RECORD_WAITED)
-            || (e->flags & NGX_ARMORIQ_ENTRY_VOID))
-        {
-            continue;
-        }
-
-        e->flags |= NGX_ARMORIQ_ENTRY_VOID;
-
-        res = &sh->results[e->record % NGX_ARMORIQ_RESULTS];
-        res->record = e->record;
-        res->written = NGX_ARMORIQ_LOST;
-    }
-
-    sh->done = sh->next;
-
-    ngx_shmtx_unlock(&j->zone->shpool->mutex);
+    j->changed = 0;
+
+    ngx_armoriq_life_state(j->worker, j->state,
+                           j->state == NGX_ARMORIQ_LOG_FAILED ? j->err.text
+                                                              : j->low.text,
+                           j->refused);
+    return 1;
 }
 
 
@@ -774,7 +318,7 @@ static void
 ngx_armoriq_journal_event(ngx_event_t *ev)
 {
     uint64_t                done;
-    ngx_uint_t              pending;
+    ngx_uint_t              low, pending;
     ngx_queue_t            *q, ready;
     ngx_armoriq_ctx_t      *ctx;
     ngx_armoriq_shctx_t    *sh;
@@ -789,21 +333,21 @@ ngx_armoriq_journal_event(ngx_event_t *ev)
 
     j->posted = 0;
 
-    if (j->failed) {
-        ngx_log_error(NGX_LOG_CRIT, j->worker->cycle->log, 0,
-                      "armoriq: records cannot be written: %s", j->err.text);
+    ngx_armoriq_journal_signed(j);
 
-    } else if (j->wrote) {
-        ngx_armoriq_sign_wrote(j->worker, j->wrote);
-        j->wrote = 0;
-    }
+    (void) ngx_armoriq_journal_tell(j);
 
     ngx_shmtx_lock(&j->zone->shpool->mutex);
 
+    low = sh->low;
     done = sh->done;
     pending = (sh->head != sh->tail);
 
     ngx_shmtx_unlock(&j->zone->shpool->mutex);
+
+    if (low) {
+        ngx_armoriq_life_low(j->worker);
+    }
 
     if (pending && j->failed) {
 
@@ -845,6 +389,28 @@ ngx_armoriq_journal_event(ngx_event_t *ev)
 
         ngx_armoriq_access_resume(ctx->request);
     }
+}
+
+
+/* a segment that is complete is signed at once */
+
+static void
+ngx_armoriq_journal_signed(ngx_armoriq_journal_t *j)
+{
+    ngx_uint_t  n;
+
+    n = j->wrote;
+
+    if (j->rotated) {
+        n = ngx_max(n, j->worker->conf->checkpoint_records);
+    }
+
+    if (n) {
+        ngx_armoriq_sign_wrote(j->worker, n);
+    }
+
+    j->rotated = 0;
+    j->wrote = 0;
 }
 
 

@@ -82,6 +82,13 @@ typedef struct {
     (sizeof(ngx_armoriq_entry_t) + ngx_align(len, 16))
 
 
+/* how the log is: what is worse is greater */
+
+#define NGX_ARMORIQ_LOG_OK        0
+#define NGX_ARMORIQ_LOG_DEGRADED  1     /* no room but the reserve */
+#define NGX_ARMORIQ_LOG_FAILED    2     /* nothing can be written */
+
+
 struct ngx_armoriq_shctx_s {
     uint32_t                  layout;
     uint32_t                  opened;   /* an OPEN record was written */
@@ -107,7 +114,6 @@ struct ngx_armoriq_shctx_s {
     uint64_t                  tail;
     uint64_t                  next;     /* number of the next record */
     uint64_t                  done;     /* below it all have a result */
-    uint64_t                  failures;
 
     /* a group is being written: up to here, behind that record of the log */
 
@@ -120,6 +126,18 @@ struct ngx_armoriq_shctx_s {
     uint64_t                  known;
 
     ngx_armoriq_result_t     *results;
+
+    /* what the log says of itself: see ngx_armoriq_life.c */
+
+    uint32_t                  state;    /* NGX_ARMORIQ_LOG_... */
+    uint32_t                  low;      /* no record may be waited for */
+    uint32_t                  plain;    /* without a reserve: was said */
+    int64_t                   tried;    /* when there was no room */
+    uint64_t                  turned;   /* calls away, since it is not OK */
+    uint64_t                  wrote;    /* when; monotonic milliseconds */
+    u_char                    config[AIQ_HASH_LEN];
+    ngx_pid_t                 workers[NGX_MAX_PROCESSES];
+    ngx_uint_t                nworkers;
 };
 
 
