@@ -96,6 +96,7 @@ static unsigned char     shim_kind[SHIM_FDS];
 
 static __thread int      shim_unnamed = -1;
 static __thread int      shim_linked;
+static __thread int      shim_rotating;
 
 
 static void *
@@ -269,6 +270,7 @@ shim_opened(int fd, const char *path, int flags)
     if ((flags & O_TMPFILE) == O_TMPFILE || strcmp(path, ".new") == 0) {
         kind = shim_new;
         shim_unnamed = fd;
+        shim_rotating = 0;
 
     } else if (flags & O_DIRECTORY) {
         kind = shim_dir;
@@ -392,6 +394,7 @@ write(int fd, const void *p, size_t len)
 {
     ssize_t        n;
     shim_kind_e    kind;
+    const char    *name;
     static void   *next;
     static const char  *const half[] = {
         NULL, "segment.half", "write.half", NULL, "notes.half",
@@ -399,12 +402,17 @@ write(int fd, const void *p, size_t len)
     };
 
     kind = shim_of(fd);
+    name = half[kind];
+
+    if (kind == shim_new && shim_rotating) {
+        name = "rotate.half";
+    }
 
     if (kind == shim_segment) {
         shim_at("write.before");
     }
 
-    if (half[kind] && shim_due(half[kind])) {
+    if (name && shim_due(name)) {
         len /= 2;
 
         /* two lines of one length would not be torn */
@@ -433,7 +441,7 @@ write(int fd, const void *p, size_t len)
 static int
 shim_sync(int fd, int (*next)(int))
 {
-    int                  rc;
+    int                  rc, rotating;
     struct stat          st;
     shim_kind_e          kind;
     static const char  *const before[] = {
@@ -452,18 +460,22 @@ shim_sync(int fd, int (*next)(int))
     }
 
     if (kind == shim_dir) {
-        shim_at(shim_linked ? "segment.dir.before" : "latest.dir.before");
+        shim_at(!shim_linked ? "latest.dir.before"
+                : shim_rotating ? "rotate.dir.before" : "segment.dir.before");
 
         rc = next(fd);
 
-        shim_at(shim_linked ? "segment.dir.after" : "latest.dir.after");
+        shim_at(!shim_linked ? "latest.dir.after"
+                : shim_rotating ? "rotate.dir.after" : "segment.dir.after");
         shim_linked = 0;
 
         return rc;
     }
 
+    rotating = (kind == shim_new && shim_rotating);
+
     if (before[kind]) {
-        shim_at(before[kind]);
+        shim_at(rotating ? "rotate.sync.before" : before[kind]);
     }
 
     st.st_ino = 0;
@@ -479,7 +491,7 @@ shim_sync(int fd, int (*next)(int))
     }
 
     if (after[kind]) {
-        shim_at(after[kind]);
+        shim_at(rotating ? "rotate.sync.after" : after[kind]);
     }
 
     return rc;
@@ -524,6 +536,61 @@ fsync(int fd)
 }
 
 
+/* only a segment that is begun because it is time has a reserve at once */
+
+#define SHIM_FALLOCATE(name)                                                  \
+int                                                                           \
+name(int fd, int mode, off_t off, off_t len)                                  \
+{                                                                             \
+    int           rc;                                                         \
+    static void  *next;                                                       \
+                                                                              \
+    if (shim_of(fd) == shim_new) {                                            \
+        shim_rotating = 1;                                                    \
+        shim_at("rotate.reserve.before");                                     \
+    }                                                                         \
+                                                                              \
+    rc = ((int (*)(int, int, off_t, off_t))                                   \
+          shim_next(&next, #name))(fd, mode, off, len);                       \
+                                                                              \
+    shim_at(shim_of(fd) == shim_new ? "rotate.reserve.after"                  \
+                                    : "reserve.after");                       \
+                                                                              \
+    return rc;                                                                \
+}
+
+
+SHIM_FALLOCATE(fallocate)
+SHIM_FALLOCATE(fallocate64)
+
+
+/* of a segment that is complete, whose own descriptor is closed */
+
+#define SHIM_FTRUNCATE(name)                                                  \
+int                                                                           \
+name(int fd, off_t len)                                                       \
+{                                                                             \
+    int           rc;                                                         \
+    static void  *next;                                                       \
+                                                                              \
+    if (shim_of(fd) == shim_other) {                                          \
+        shim_at("rotate.release.before");                                     \
+    }                                                                         \
+                                                                              \
+    rc = ((int (*)(int, off_t)) shim_next(&next, #name))(fd, len);            \
+                                                                              \
+    if (shim_of(fd) == shim_other) {                                          \
+        shim_at("rotate.release.after");                                      \
+    }                                                                         \
+                                                                              \
+    return rc;                                                                \
+}
+
+
+SHIM_FTRUNCATE(ftruncate)
+SHIM_FTRUNCATE(ftruncate64)
+
+
 int
 linkat(int from, const char *old, int to, const char *new, int flags)
 {
@@ -531,7 +598,8 @@ linkat(int from, const char *old, int to, const char *new, int flags)
     static void  *next;
 
     if (shim && shim_ends(new, "seg-")) {
-        shim_at("segment.link.before");
+        shim_at(shim_rotating ? "rotate.link.before"
+                              : "segment.link.before");
     }
 
     rc = ((int (*)(int, const char *, int, const char *, int))
@@ -544,7 +612,8 @@ linkat(int from, const char *old, int to, const char *new, int flags)
         }
 
         shim_linked = 1;
-        shim_at("segment.link.after");
+        shim_at(shim_rotating ? "rotate.link.after"
+                              : "segment.link.after");
     }
 
     return rc;

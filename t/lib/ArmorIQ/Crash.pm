@@ -275,6 +275,11 @@ sub catch_up {
         my @st = stat $self->{file};
         my $size = @left ? $st[7] : $self->{shim}->synced()->{$st[1]};
 
+        # or had none a moment ago
+
+        next if !defined $size
+                && grep { $_ gt $self->{name} } glob "$self->{dir}/seg-*.jsonl";
+
         $self->lines($size || 0);
 
         return if !@left;

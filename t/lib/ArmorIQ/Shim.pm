@@ -32,14 +32,18 @@ my ($fired, $cursor, $syncs, $writes, $synced, $steps) = (0, 8, 16, 24, 48,
                                                           80);
 my $step = 64;
 
-# Names, and what has to happen before one can be reached: a new segment is
-# begun behind a torn line only.
+# Names, and what has to happen before one can be reached: "segment" are those
+# of one that is begun behind a torn line, "rotate" of one whose time has come.
 
 my @log = qw/flush.locked lock.locked write.before write.half write.after
              sync.before sync.after lock.unlock flush.unlock/;
 my @segment = qw/segment.opened segment.half segment.sync.before
                  segment.sync.after segment.link.before segment.link.after
                  segment.dir.before segment.dir.after/;
+my @rotate = qw/rotate.reserve.before rotate.reserve.after rotate.half
+                rotate.sync.before rotate.sync.after rotate.link.before
+                rotate.link.after rotate.dir.before rotate.dir.after
+                rotate.release.before rotate.release.after reserve.after/;
 my @sign = qw/sign.sync.before sign.sync.after tile.half tile.rename.before
               tile.rename.after notes.half notes.sync.before notes.sync.after
               latest.half latest.sync.before latest.sync.after
@@ -47,7 +51,10 @@ my @sign = qw/sign.sync.before sign.sync.after tile.half tile.rename.before
               latest.dir.after/;
 
 
-sub points { return { log => \@log, segment => \@segment, sign => \@sign } }
+sub points {
+    return { log => \@log, segment => \@segment, rotate => \@rotate,
+             sign => \@sign };
+}
 
 sub new {
     my ($class, $dir, %o) = @_;
