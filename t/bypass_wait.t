@@ -107,7 +107,7 @@ for ([ 'the token', [ 401, 'TOKEN_REVOKED', 0 ],
     my ($name, $want, $act) = @$_;
 
     $b->add(61, "$name is withdrawn meanwhile", $want, during($act),
-            before => sub { anew() });
+            before => sub { anew() }, check => \&revoked);
 }
 
 $b->add(61, 'nothing that matters is changed meanwhile', [ 200, '', 1 ],
@@ -241,10 +241,15 @@ sub overwrite {
     is($n, 1, 'B55 there is a file to write over');
 }
 
-# its use is given back, and the log says that it was not executed
+# the record says PERMIT, and what became of it is another one
 
-sub not_sent {
-    my ($r, $name, $self) = @_;
+sub revoked {
+    my ($r, $name) = @_;
+
+    is(outcome(), 'revoked', "$name: OUTCOME");
+}
+
+sub outcome {
     my ($last, $intent);
 
     $t->write('slow', 0);
@@ -259,8 +264,15 @@ sub not_sent {
         sleep 0.02;
     }
 
-    like($last ? $last->{status} : 'no record',
-         qr/^(?:not_sent|client_abort)$/, "$name: OUTCOME");
+    return $last ? $last->{status} : 'no record';
+}
+
+# its use is given back, and the log says that it was not executed
+
+sub not_sent {
+    my ($r, $name, $self) = @_;
+
+    like(outcome(), qr/^(?:not_sent|client_abort)$/, "$name: OUTCOME");
 
     my $again = $self->send({ body => $once }, 1);
 

@@ -22,6 +22,7 @@
 
 #include "merkle.h"
 #include "json.h"
+#include "salt.h"
 
 
 #define AIQ_AUDIT_LINE_MAX   65535    /* with LF */
@@ -48,7 +49,10 @@ typedef enum {
 /*
  * Bodies of records: everything behind "prev", that is  "t":...}  without a
  * LF.  Strings of clients are escaped; fields longer than allowed become
- * {"len":N,"sha256":"..."} and set "trunc":true (A16, A17).
+ * {"len":N,"h":"..."} and set "trunc":true (A16, A17).
+ *
+ * Hashes are plain here and salted in the record (salt.h).  Without a salt
+ * they are left out, and never written as they are.
  */
 
 typedef struct {
@@ -70,14 +74,16 @@ typedef struct {
     aiq_str_t           http;         /* HTTP method */
     aiq_str_t           method;       /* JSON-RPC method */
     aiq_str_t           tool;
-    const unsigned char *args_hash;   /* 32 bytes or NULL */
-    const unsigned char *req_hash;    /* 32 bytes or NULL */
+    const unsigned char *args_hash;   /* SHA-256, 32 bytes or NULL */
+    const unsigned char *req_hash;    /* SHA-256, 32 bytes or NULL */
     aiq_str_t           verdict;      /* "PERMIT", "DENY", "HOLD" */
     aiq_str_t           reason;
     aiq_str_t           detail;       /* sentence of aiq_err_t, or empty */
     aiq_str_t           policy;       /* "name@revision" or empty */
     aiq_str_t           source;       /* client address, text */
     unsigned            dry_run:1;    /* denied, but let through */
+    const aiq_salt_t   *salt;         /* or NULL */
+    aiq_crypto_t       *crypto;       /* with a salt */
 } aiq_audit_intent_t;
 
 typedef struct {
@@ -85,12 +91,21 @@ typedef struct {
     aiq_str_t           rid;
     uint64_t            intent_seq;
     const unsigned char *intent_hash; /* 32 bytes: leaf of the INTENT */
-    aiq_str_t           status;       /* executed, not_sent, upstream_error,
-                                         client_abort, unknown */
+    aiq_str_t           status;       /* executed, not_sent, revoked,
+                                         upstream_error, client_abort,
+                                         unknown */
     unsigned            http;         /* status sent to the client, 0: none */
     unsigned            attempts;     /* peers tried */
-    int64_t             res_len;      /* bytes of the answer, -1: unknown */
+    int64_t             rpc_err;      /* with has_rpc_err */
+    aiq_str_t           rpc_unread;   /* why that is not known, or empty */
+    const unsigned char *res_hash;    /* SHA-256, 32 bytes or NULL */
+    int64_t             res_len;      /* bytes of the answer, -1: none */
     uint64_t            dur_us;
+    unsigned            has_rpc_err:1;
+    unsigned            is_error:1;   /* result.isError */
+    unsigned            trunc:1;      /* the answer did not end */
+    const aiq_salt_t   *salt;         /* or NULL */
+    aiq_crypto_t       *crypto;       /* with a salt */
 } aiq_audit_outcome_t;
 
 void aiq_audit_write_intent(aiq_out_t *out, const aiq_audit_intent_t *r);
@@ -251,7 +266,8 @@ uint64_t aiq_audit_made_of(aiq_str_t line, aiq_str_t body);
 /*
  * The uses of plan steps that are still in force: for every PERMIT INTENT
  * with a step whose token expires after now, less those whose OUTCOME says
- * not_sent, or, if there is none, whose RESOLVE does.  Called once per use.
+ * not_sent or revoked, or, if there is none, whose RESOLVE says not_sent.
+ * Called once per use.
  */
 
 typedef aiq_rc_t (*aiq_audit_use_pt)(void *data,

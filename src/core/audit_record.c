@@ -10,8 +10,6 @@
 
 #include <string.h>
 
-#include <openssl/evp.h>
-
 #include "audit_file.h"
 
 
@@ -43,14 +41,22 @@
      && memcmp(p, s, sizeof(s) - 1) == 0)
 
 
-/* a body under construction; trunc: a field was replaced by its hash */
+/* a body under construction; trunc: something is not there as a whole */
 
 typedef struct {
-    aiq_out_t  *out;
-    unsigned    trunc:1;
+    aiq_out_t         *out;
+    aiq_crypto_t      *crypto;
+    const aiq_salt_t  *salt;        /* or NULL */
+    unsigned           trunc:1;
+    unsigned           salted:1;    /* there is a hash under the salt */
 } aiq_audit_body_t;
 
 
+static void aiq_audit_record_begin(aiq_audit_body_t *b, aiq_out_t *out,
+    const aiq_salt_t *salt, aiq_crypto_t *crypto);
+static void aiq_audit_record_end(aiq_audit_body_t *b);
+static void aiq_audit_record_answer(aiq_audit_body_t *b,
+    const aiq_audit_outcome_t *r);
 static void aiq_audit_record_value(aiq_audit_body_t *b, aiq_str_t s,
     size_t max);
 static void aiq_audit_record_digest(aiq_audit_body_t *b, aiq_str_t s);
@@ -58,6 +64,8 @@ static void aiq_audit_record_field(aiq_audit_body_t *b, const char *name,
     size_t len, aiq_str_t s, size_t max);
 static void aiq_audit_record_hash(aiq_audit_body_t *b, const char *name,
     size_t len, const unsigned char *hash);
+static void aiq_audit_record_salted(aiq_audit_body_t *b, const char *name,
+    size_t len, aiq_salted_e what, const unsigned char *hash);
 static void aiq_audit_record_front(aiq_out_t *out, const char *kind,
     int64_t ts_us);
 static void aiq_audit_record_rid(aiq_out_t *out, aiq_str_t rid);
@@ -77,14 +85,17 @@ static int aiq_audit_record_number(const unsigned char *p, unsigned n,
 #define aiq_audit_hash(b, name, hash)                                         \
     aiq_audit_record_hash(b, ",\"" name "\":\"", sizeof(name) + 4, hash)
 
+#define aiq_audit_salted(b, name, what, hash)                                 \
+    aiq_audit_record_salted(b, ",\"" name "\":\"", sizeof(name) + 4, what,    \
+                            hash)
+
 
 void
 aiq_audit_write_intent(aiq_out_t *out, const aiq_audit_intent_t *r)
 {
     aiq_audit_body_t  b;
 
-    b.out = out;
-    b.trunc = 0;
+    aiq_audit_record_begin(&b, out, r->salt, r->crypto);
 
     aiq_audit_record_front(out, "INTENT", r->ts_us);
 
@@ -118,11 +129,7 @@ aiq_audit_write_intent(aiq_out_t *out, const aiq_audit_intent_t *r)
         aiq_audit_lit(out, ",\"dry_run\":true");
     }
 
-    if (b.trunc) {
-        aiq_audit_lit(out, ",\"trunc\":true");
-    }
-
-    aiq_out_char(out, '}');
+    aiq_audit_record_end(&b);
 }
 
 
@@ -131,8 +138,7 @@ aiq_audit_write_outcome(aiq_out_t *out, const aiq_audit_outcome_t *r)
 {
     aiq_audit_body_t  b;
 
-    b.out = out;
-    b.trunc = 0;
+    aiq_audit_record_begin(&b, out, r->salt, r->crypto);
 
     if (r->intent_seq == 0 || r->intent_seq > AIQ_JSON_SAFE
         || r->intent_hash == NULL)
@@ -160,21 +166,39 @@ aiq_audit_write_outcome(aiq_out_t *out, const aiq_audit_outcome_t *r)
     aiq_audit_lit(out, ",\"attempts\":");
     aiq_out_int(out, (int64_t) r->attempts);
 
-    if (r->res_len >= 0) {
-        aiq_audit_lit(out, ",\"res_len\":");
-        aiq_out_int(out, r->res_len <= AIQ_JSON_SAFE ? r->res_len
-                                                     : AIQ_JSON_SAFE);
-    }
+    aiq_audit_record_answer(&b, r);
 
     aiq_audit_lit(out, ",\"dur_us\":");
     aiq_out_int(out, r->dur_us <= AIQ_JSON_SAFE ? (int64_t) r->dur_us
                                                 : AIQ_JSON_SAFE);
 
-    if (b.trunc) {
-        aiq_audit_lit(out, ",\"trunc\":true");
+    aiq_audit_record_end(&b);
+}
+
+
+static void
+aiq_audit_record_answer(aiq_audit_body_t *b, const aiq_audit_outcome_t *r)
+{
+    if (r->has_rpc_err) {
+        aiq_audit_lit(b->out, ",\"rpc_err\":");
+        aiq_out_int(b->out, r->rpc_err);
     }
 
-    aiq_out_char(out, '}');
+    if (r->is_error) {
+        aiq_audit_lit(b->out, ",\"is_error\":true");
+    }
+
+    aiq_audit_field(b, "rpc_unread", r->rpc_unread, AIQ_NAME_MAX);
+
+    aiq_audit_salted(b, "res_h", AIQ_SALTED_RESULT, r->res_hash);
+
+    if (r->res_len >= 0) {
+        aiq_audit_lit(b->out, ",\"res_len\":");
+        aiq_out_int(b->out, r->res_len <= AIQ_JSON_SAFE ? r->res_len
+                                                        : AIQ_JSON_SAFE);
+    }
+
+    b->trunc |= r->trunc;
 }
 
 
@@ -184,8 +208,7 @@ aiq_audit_write_event(aiq_out_t *out, const char *kind, int64_t ts_us,
 {
     aiq_audit_body_t  b;
 
-    b.out = out;
-    b.trunc = 0;
+    aiq_audit_record_begin(&b, out, NULL, NULL);
 
     aiq_audit_record_front(out, kind, ts_us);
 
@@ -196,11 +219,37 @@ aiq_audit_write_event(aiq_out_t *out, const char *kind, int64_t ts_us,
         aiq_out_mem(out, members.data, members.len);
     }
 
-    if (b.trunc) {
-        aiq_audit_lit(out, ",\"trunc\":true");
+    aiq_audit_record_end(&b);
+}
+
+
+static void
+aiq_audit_record_begin(aiq_audit_body_t *b, aiq_out_t *out,
+    const aiq_salt_t *salt, aiq_crypto_t *crypto)
+{
+    b->out = out;
+    b->crypto = crypto;
+    b->salt = salt;
+    b->trunc = 0;
+    b->salted = 0;
+}
+
+
+static void
+aiq_audit_record_end(aiq_audit_body_t *b)
+{
+    if (b->trunc) {
+        aiq_audit_lit(b->out, ",\"trunc\":true");
     }
 
-    aiq_out_char(out, '}');
+    /* which salt it was: the org may have another one by now */
+
+    if (b->salted) {
+        aiq_audit_lit(b->out, ",\"salt\":");
+        aiq_out_int(b->out, (int64_t) b->salt->epoch);
+    }
+
+    aiq_out_char(b->out, '}');
 }
 
 
@@ -267,8 +316,8 @@ aiq_audit_record_call(aiq_audit_body_t *b, const aiq_audit_intent_t *r)
     aiq_audit_field(b, "method", r->method, AIQ_NAME_MAX);
     aiq_audit_field(b, "tool", r->tool, AIQ_NAME_MAX);
 
-    aiq_audit_hash(b, "args_h", r->args_hash);
-    aiq_audit_hash(b, "req_h", r->req_hash);
+    aiq_audit_salted(b, "args_h", AIQ_SALTED_ARGS, r->args_hash);
+    aiq_audit_salted(b, "req_h", AIQ_SALTED_BODY, r->req_hash);
 }
 
 
@@ -348,6 +397,29 @@ aiq_audit_record_hash(aiq_audit_body_t *b, const char *name, size_t len,
 }
 
 
+static void
+aiq_audit_record_salted(aiq_audit_body_t *b, const char *name, size_t len,
+    aiq_salted_e what, const unsigned char *hash)
+{
+    aiq_rc_t       rc;
+    unsigned char  salted[AIQ_HASH_LEN];
+
+    if (hash == NULL) {
+        return;
+    }
+
+    rc = aiq_salted(b->crypto, b->salt, what, hash, salted);
+
+    if (rc == AIQ_OK) {
+        aiq_audit_record_hash(b, name, len, salted);
+        b->salted = 1;
+
+    } else if (rc != AIQ_DECLINED) {
+        b->out->failed = 1;
+    }
+}
+
+
 /* without a branch: the compiler does several digits at a time */
 
 void
@@ -395,16 +467,21 @@ aiq_audit_record_value(aiq_audit_body_t *b, aiq_str_t s, size_t max)
 static void
 aiq_audit_record_digest(aiq_audit_body_t *b, aiq_str_t s)
 {
-    unsigned char  hash[EVP_MAX_MD_SIZE];
-
-    if (EVP_Digest(s.data, s.len, hash, NULL, EVP_sha256(), NULL) != 1) {
-        b->out->failed = 1;
-        return;
-    }
+    unsigned char  hash[AIQ_HASH_LEN];
 
     aiq_audit_lit(b->out, "{\"len\":");
     aiq_out_int(b->out, (int64_t) s.len);
-    aiq_audit_hash(b, "sha256", hash);
+
+    if (b->salt != NULL && b->salt->epoch != 0) {
+
+        if (aiq_sha256(b->crypto, s, hash) != AIQ_OK) {
+            b->out->failed = 1;
+            return;
+        }
+
+        aiq_audit_salted(b, "h", AIQ_SALTED_TEXT, hash);
+    }
+
     aiq_out_char(b->out, '}');
 
     b->trunc = 1;

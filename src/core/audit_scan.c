@@ -527,7 +527,7 @@ aiq_audit_scan_outcome(aiq_audit_uses_t *u, const aiq_json_t *doc,
 {
     int                not_sent;
     int64_t            seq;
-    uint32_t           intent;
+    uint32_t           intent, status;
     aiq_audit_used_t   used;
     aiq_audit_slot_t  *slot;
 
@@ -549,7 +549,10 @@ aiq_audit_scan_outcome(aiq_audit_uses_t *u, const aiq_json_t *doc,
         return AIQ_OK;
     }
 
-    not_sent = aiq_json_is(doc, aiq_json_get(doc, 0, "status"), "not_sent");
+    status = aiq_json_get(doc, 0, "status");
+
+    not_sent = aiq_json_is(doc, status, "not_sent")
+               || aiq_json_is(doc, status, "revoked");
 
     if (not_sent && !resolve) {
         aiq_audit_map_del(&u->map, slot);

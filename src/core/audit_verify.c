@@ -563,7 +563,9 @@ aiq_audit_verify_outcome(aiq_audit_verify_t *v)
         /* whoever has sent it knows better */
 
         v->report->warnings += settled->data[0]
-                               != aiq_json_is(&v->doc, m.status, "not_sent");
+                               != (aiq_json_is(&v->doc, m.status, "not_sent")
+                                   || aiq_json_is(&v->doc, m.status,
+                                                  "revoked"));
 
         aiq_audit_map_del(&v->settled, settled);
     }

@@ -215,6 +215,58 @@ aiq_sha256_end(aiq_crypto_t *c, aiq_out_t *out,
 }
 
 
+/* the type is ours in name only: there is nothing in it but the context */
+
+aiq_digest_t *
+aiq_digest_new(aiq_crypto_t *c)
+{
+    EVP_MD_CTX  *ctx;
+
+    ctx = EVP_MD_CTX_new();
+
+    if (ctx == NULL || EVP_DigestInit_ex2(ctx, c->sha256, NULL) != 1) {
+        EVP_MD_CTX_free(ctx);
+        (void) aiq_crypto_fault();
+        return NULL;
+    }
+
+    return (aiq_digest_t *) ctx;
+}
+
+
+aiq_rc_t
+aiq_digest_add(aiq_digest_t *d, aiq_str_t in)
+{
+    if (in.len && EVP_DigestUpdate((EVP_MD_CTX *) d, in.data, in.len) != 1) {
+        return aiq_crypto_fault();
+    }
+
+    return AIQ_OK;
+}
+
+
+aiq_rc_t
+aiq_digest_end(aiq_digest_t *d, unsigned char hash[AIQ_HASH_LEN])
+{
+    unsigned  len;
+
+    if (EVP_DigestFinal_ex((EVP_MD_CTX *) d, hash, &len) != 1
+        || len != AIQ_HASH_LEN)
+    {
+        return aiq_crypto_fault();
+    }
+
+    return AIQ_OK;
+}
+
+
+void
+aiq_digest_free(aiq_digest_t *d)
+{
+    EVP_MD_CTX_free((EVP_MD_CTX *) d);
+}
+
+
 aiq_rc_t
 aiq_hmac(aiq_crypto_t *c, aiq_str_t key, const aiq_str_t *parts, unsigned n,
     unsigned char out[AIQ_HASH_LEN])

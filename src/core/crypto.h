@@ -41,6 +41,18 @@ aiq_rc_t aiq_sha256_begin(aiq_crypto_t *c, aiq_out_t *out, void *buf,
 aiq_rc_t aiq_sha256_end(aiq_crypto_t *c, aiq_out_t *out,
     unsigned char hash[AIQ_HASH_LEN]);
 
+/*
+ * A hash that takes its time: any number of them at once, each of its own
+ * memory.  NULL, or not AIQ_OK, if libcrypto fails; end() is called once.
+ */
+
+typedef struct aiq_digest_s  aiq_digest_t;
+
+aiq_digest_t *aiq_digest_new(aiq_crypto_t *c);
+aiq_rc_t aiq_digest_add(aiq_digest_t *d, aiq_str_t in);
+aiq_rc_t aiq_digest_end(aiq_digest_t *d, unsigned char hash[AIQ_HASH_LEN]);
+void aiq_digest_free(aiq_digest_t *d);
+
 aiq_rc_t aiq_hmac(aiq_crypto_t *c, aiq_str_t key, const aiq_str_t *parts,
     unsigned n, unsigned char out[AIQ_HASH_LEN]);
 

@@ -26,6 +26,7 @@ static aiq_rc_t aiq_decide_content(aiq_decision_t *d,
 static aiq_rc_t aiq_decide_invoked(aiq_decision_t *d,
     const aiq_request_t *in);
 static int aiq_decide_prefix(aiq_str_t s, const char *prefix);
+static void aiq_decide_salt(aiq_decision_t *d, const aiq_request_t *in);
 static aiq_rc_t aiq_decide_again_token(aiq_decision_t *d,
     const aiq_request_t *in);
 
@@ -36,6 +37,8 @@ aiq_decide(aiq_decision_t *d, const aiq_request_t *in)
     aiq_decide_init(d);
 
     d->rc = aiq_decide_run(d, in);
+
+    aiq_decide_salt(d, in);
 
     if (d->rc == AIQ_OK) {
         d->verdict = AIQ_VERDICT_PERMIT;
@@ -118,6 +121,8 @@ aiq_decide_moved(aiq_decision_t *d, const aiq_decision_t *before,
 
     d->verdict = (d->rc == AIQ_OK) ? AIQ_VERDICT_PERMIT : AIQ_VERDICT_DENY;
 
+    aiq_decide_salt(d, &moved);
+
     /* given back by whoever finds that nothing was sent */
 
     d->reserved |= before->reserved;
@@ -154,7 +159,29 @@ aiq_decide_headers(aiq_decision_t *d, const aiq_request_t *in)
     d->rc = rc;
     d->verdict = (rc == AIQ_OK) ? AIQ_VERDICT_NONE : AIQ_VERDICT_DENY;
 
+    aiq_decide_salt(d, in);
+
     return rc;
+}
+
+
+/*
+ * Whose salt a record is written with.  It is no part of the decision: where
+ * there is none, or the rules cannot be read, hashes are left out.
+ */
+
+static void
+aiq_decide_salt(aiq_decision_t *d, const aiq_request_t *in)
+{
+    aiq_err_t             err;
+    const aiq_ruleset_t  *rules;
+
+    if (d->org.len
+        && in->ruleset(in->ruleset_data, in->txn, d->org, &rules, &err)
+           == AIQ_OK)
+    {
+        d->salt = rules->salt;
+    }
 }
 
 

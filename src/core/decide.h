@@ -88,6 +88,7 @@ typedef struct {
 typedef struct {
     uint64_t                  revision;
     aiq_org_t                 org;
+    aiq_salt_t                salt;         /* of the org, if it has one */
     aiq_policy_t            **policies;
     unsigned                  npolicies;
     aiq_issuer_t             *issuers;
@@ -231,6 +232,8 @@ typedef struct aiq_decision_s {
     uint32_t                  policy_rate;  /* calls an hour, 0: no limit */
     uint32_t                  token_rate;
     uint64_t                  revision;
+    aiq_salt_t                salt;         /* of the org, for its records;
+                                               to be wiped */
 } aiq_decision_t;
 
 

@@ -48,6 +48,7 @@ aiq_ruleset_load(aiq_ruleset_t *rules, aiq_store_txn_t *txn, aiq_str_t org,
 {
     void                *p;
     aiq_rc_t             rc;
+    aiq_salt_row_t       row;
     aiq_ruleset_load_t   l;
 
     memset(rules, 0, sizeof(aiq_ruleset_t));
@@ -76,6 +77,15 @@ aiq_ruleset_load(aiq_ruleset_t *rules, aiq_store_txn_t *txn, aiq_str_t org,
         != AIQ_OK)
     {
         return rc;
+    }
+
+    rc = aiq_salt_newest(txn, org, &row, mem);
+
+    rules->salt = row.salt;
+    aiq_wipe(&row, sizeof(aiq_salt_row_t));
+
+    if (rc != AIQ_OK && rc != AIQ_DECLINED) {
+        return aiq_fail(err, rc, "the salts cannot be read");
     }
 
     l.rules = rules;

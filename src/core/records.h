@@ -12,6 +12,7 @@
 
 
 #include "plan.h"
+#include "salt.h"
 #include "store.h"
 
 
@@ -82,6 +83,15 @@ typedef struct {
     int64_t             iat;
     int64_t             exp;
 } aiq_issued_t;
+
+/* there is no key any more in one that was erased: salt.epoch is 0 */
+
+typedef struct {
+    uint32_t            epoch;
+    aiq_salt_t          salt;
+    int64_t             created;
+    int64_t             erased;       /* 0: not */
+} aiq_salt_row_t;
 
 
 /*
@@ -187,6 +197,26 @@ aiq_rc_t aiq_plan_get(aiq_store_txn_t *txn, aiq_str_t org,
 
 aiq_rc_t aiq_policy_put(aiq_store_txn_t *txn, aiq_str_t org, aiq_str_t name,
     aiq_str_t text, aiq_err_t *err);
+
+/*
+ * Salts of an org, the oldest first; the newest is the one in use, and
+ * AIQ_DECLINED is that there never was one.  Whoever has a row wipes it.  mem
+ * is for reading, and is given back.
+ */
+
+typedef aiq_rc_t (*aiq_salt_each_pt)(void *data, const aiq_salt_row_t *row);
+
+aiq_rc_t aiq_salt_each(aiq_store_txn_t *txn, aiq_str_t org,
+    aiq_salt_each_pt each, void *data, aiq_mem_t *mem);
+aiq_rc_t aiq_salt_newest(aiq_store_txn_t *txn, aiq_str_t org,
+    aiq_salt_row_t *row, aiq_mem_t *mem);
+aiq_rc_t aiq_salt_put(aiq_store_txn_t *txn, aiq_str_t org,
+    const aiq_salt_row_t *row, aiq_err_t *err);
+
+/* a new one, of random bytes */
+
+aiq_rc_t aiq_salt_make(aiq_store_txn_t *txn, aiq_str_t org, uint32_t epoch,
+    int64_t now, aiq_err_t *err);
 
 
 #endif /* _AIQ_RECORDS_H_INCLUDED_ */

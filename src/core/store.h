@@ -59,7 +59,8 @@ typedef enum {
     AIQ_STORE_PLAN = 'P',     /* packed plan, by plan_hash (32 bytes) */
     AIQ_STORE_PLANDOC = 'D',  /* its canonical JSON */
     AIQ_STORE_TOKEN = 't',    /* issued tokens, by jti */
-    AIQ_STORE_REVOKED = 'r'   /* revoked jti */
+    AIQ_STORE_REVOKED = 'r',  /* revoked jti */
+    AIQ_STORE_SALT = 'x'      /* of hashes in the audit log, by number */
 } aiq_store_kind_e;
 
 #define AIQ_STORE_WRITE      0x01     /* else read-only */

@@ -52,6 +52,7 @@ static const aiq_store_kind_t  aiq_store_kinds[] = {
     { AIQ_STORE_PLANDOC, 0, "plan document" },
     { AIQ_STORE_TOKEN,   0, "token" },
     { AIQ_STORE_REVOKED, 0, "revoked token" },
+    { AIQ_STORE_SALT,    0, "salt" },
     { 0,                 0, NULL }
 };
 

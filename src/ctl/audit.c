@@ -151,6 +151,16 @@ const aiq_ctl_cmd_t  aiq_ctl_audit_cmds[] = {
       "        --note 'ticket 4711: the server has restarted'\n",
       NULL },
 
+    { "match", "DIR", 1, 1, aiq_ctl_audit_match_opts, aiq_ctl_audit_match,
+      "find the records that hold the hash of what you know",
+      "Reads arguments of a call, a JSON object, from standard input, and"
+      " prints the records of the org that have their hash under one of its"
+      " salts; with --body a whole request as it was sent, with --result the"
+      " answer as the server sent it. Exit code 1: there is none. With --json"
+      " the records as they are stored. Nothing is verified.",
+      "    armoriqctl audit match DIR --org acme < arguments.json\n",
+      NULL },
+
     { "index", "DIR", 1, 1, aiq_ctl_audit_index_opts, aiq_ctl_audit_index,
       "make the index for queries",
       "Queries make it as they go and do without where they cannot; it is"

@@ -27,6 +27,7 @@
 #define AIQ_CTL_ARGS       4
 #define AIQ_CTL_MEM        ((size_t) 256 << 20)     /* reserved, not used */
 #define AIQ_CTL_DOC_MAX    ((size_t) 16 << 20)      /* plans */
+#define AIQ_CTL_SALTS      64            /* erased in one go */
 #define AIQ_CTL_POLICY_MAX ((size_t) 1 << 20)
 
 /* exit codes; "audit verify" has its own, aiq_audit_code_e */
@@ -118,6 +119,7 @@ extern const aiq_ctl_group_t  aiq_ctl_groups[];     /* name NULL ends it */
 int aiq_ctl_audit_tail(aiq_ctl_t *ctl);
 int aiq_ctl_audit_resolve(aiq_ctl_t *ctl);
 int aiq_ctl_audit_rotate(aiq_ctl_t *ctl);
+void aiq_ctl_tail_line(aiq_ctl_t *ctl, aiq_str_t line);
 int aiq_ctl_audit_checkpoint(aiq_ctl_t *ctl);
 int aiq_ctl_audit_prove(aiq_ctl_t *ctl);
 int aiq_ctl_audit_consistency(aiq_ctl_t *ctl);
@@ -130,6 +132,21 @@ int aiq_ctl_mcp_tools(aiq_ctl_t *ctl);
 extern const aiq_ctl_opt_t  aiq_ctl_audit_ship_opts[];
 
 int aiq_ctl_audit_ship(aiq_ctl_t *ctl);
+
+/* salt.c and match.c: what hashes in the audit log are made with */
+
+extern const aiq_ctl_opt_t  aiq_ctl_org_salts_opts[];
+extern const aiq_ctl_opt_t  aiq_ctl_org_forget_opts[];
+extern const aiq_ctl_opt_t  aiq_ctl_audit_match_opts[];
+
+int aiq_ctl_org_salts(aiq_ctl_t *ctl);
+int aiq_ctl_org_resalt(aiq_ctl_t *ctl);
+int aiq_ctl_org_forget(aiq_ctl_t *ctl);
+int aiq_ctl_audit_match(aiq_ctl_t *ctl);
+
+/* in the transaction: a first one for each org that never had any */
+
+int aiq_ctl_salt_missing(aiq_ctl_t *ctl);
 
 /* query.c, history.c and usage.c, which ask the audit log */
 

@@ -87,7 +87,14 @@ aiq_ctl_begin(aiq_ctl_t *ctl, unsigned flags)
 int
 aiq_ctl_commit(aiq_ctl_t *ctl)
 {
+    int       code;
     aiq_rc_t  rc;
+
+    code = aiq_ctl_salt_missing(ctl);
+
+    if (code != AIQ_CTL_OK) {
+        return code;
+    }
 
     rc = aiq_store_commit(ctl->txn, &ctl->err);
 

@@ -393,6 +393,17 @@ aiq_ctl_doctor_org(aiq_ctl_doctor_t *dr, aiq_str_t name)
     aiq_ctl_doctor_say(dr, AIQ_CTL_DOCTOR_OK, "policies", "\"%.*s\" has %u",
                        (int) name.len, (const char *) name.data,
                        set.npolicies);
+
+    if (set.salt.epoch) {
+        aiq_wipe(&set.salt, sizeof(aiq_salt_t));
+        return;
+    }
+
+    aiq_ctl_doctor_say(dr, AIQ_CTL_DOCTOR_WARN, "salts", "\"%.*s\" has none,"
+                       " its records are without hashes; any command that"
+                       " writes to the store makes one, for example: armoriqctl"
+                       " org resalt NAME", (int) name.len,
+                       (const char *) name.data);
 }
 
 

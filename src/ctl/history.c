@@ -315,7 +315,8 @@ aiq_ctl_history_hit(void *data, const aiq_audit_hit_t *hit)
     /* as for the step itself: only what was certainly not sent is given back */
 
     calls->uses += (aiq_str_is(call->verdict, "PERMIT")
-                    && !aiq_str_is(call->status, "not_sent"));
+                    && !aiq_str_is(call->status, "not_sent")
+                    && !aiq_str_is(call->status, "revoked"));
 
     *calls->last = call;
     calls->last = &call->next;

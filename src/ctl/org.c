@@ -90,6 +90,32 @@ const aiq_ctl_cmd_t  aiq_ctl_org_cmds[] = {
       "    armoriqctl org rekey acme --retire\n",
       NULL },
 
+    { "salts", "NAME", 1, 1, aiq_ctl_org_salts_opts, aiq_ctl_org_salts,
+      "list the salts of hashes in the audit log",
+      "Arguments, bodies and answers are in the audit log as hashes under the"
+      " salt that the org had then; a record says its number. With --reveal"
+      " the keys are printed, for somebody who is to search the log without"
+      " the store: whoever has one can try what an argument was.",
+      "    armoriqctl org salts acme\n",
+      NULL },
+
+    { "resalt", "NAME", 1, 1, NULL, aiq_ctl_org_resalt,
+      "use a new salt from now on",
+      "Equal arguments before and after have different hashes then. The"
+      " former salts are kept, so that older records can be searched.",
+      "    armoriqctl org resalt acme\n",
+      NULL },
+
+    { "forget", "NAME", 1, 1, aiq_ctl_org_forget_opts, aiq_ctl_org_forget,
+      "erase salts of the audit log, for ever",
+      "What was hashed with a salt that is gone cannot be told from the log"
+      " any more, by anybody; the log itself is not touched and verifies as"
+      " before. This cannot be undone. Backups of the store have to be"
+      " deleted as well.",
+      "    armoriqctl org forget acme --all\n"
+      "    armoriqctl org forget acme --until 3\n",
+      NULL },
+
     { NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL }
 };
 

@@ -52,7 +52,6 @@ static int aiq_ctl_tail_back(aiq_ctl_tail_t *tail, int fd, off_t size,
 static int aiq_ctl_tail_print(aiq_ctl_tail_t *tail);
 static int aiq_ctl_tail_rest(aiq_ctl_tail_t *tail);
 static int aiq_ctl_tail_follow(aiq_ctl_tail_t *tail);
-static void aiq_ctl_tail_line(aiq_ctl_t *ctl, aiq_str_t line);
 static void aiq_ctl_tail_record(aiq_ctl_t *ctl, const aiq_json_t *doc);
 static void aiq_ctl_tail_value(aiq_ctl_t *ctl, const aiq_json_t *doc,
     uint32_t obj, const char *key, const char *label);
@@ -439,7 +438,7 @@ aiq_ctl_tail_follow(aiq_ctl_tail_t *tail)
 }
 
 
-static void
+void
 aiq_ctl_tail_line(aiq_ctl_t *ctl, aiq_str_t line)
 {
     aiq_rc_t    rc;

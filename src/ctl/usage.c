@@ -336,6 +336,7 @@ aiq_ctl_usage_call(aiq_ctl_usages_t *u, aiq_ctl_spent_t *t,
     t->unknown += aiq_str_is(aiq_ctl_query_status(ctl, hit), "unknown");
 
     if (aiq_str_is(aiq_ctl_query_status(ctl, hit), "not_sent")
+        || aiq_str_is(aiq_ctl_query_status(ctl, hit), "revoked")
         || aiq_json_int(doc, aiq_json_get(doc, 0, "step"), &v) != AIQ_OK
         || v < 0 || v >= AIQ_PLAN_STEPS)
     {

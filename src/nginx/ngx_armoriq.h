@@ -31,6 +31,7 @@
 #define NGX_ARMORIQ_ROTATE       (256 * 1024 * 1024)
 #define NGX_ARMORIQ_RESERVE      (8 * 1024 * 1024)
 #define NGX_ARMORIQ_HEARTBEAT    300000   /* of silence, milliseconds */
+#define NGX_ARMORIQ_ANSWER       65536    /* of JSON-RPC that is read */
 #define NGX_ARMORIQ_TASK_TIME    60000    /* of a thread, milliseconds */
 #define NGX_ARMORIQ_JOBS         16       /* of a worker, at a time */
 #define NGX_ARMORIQ_RID_LEN      AIQ_AUDIT_RID_LEN
@@ -43,6 +44,7 @@
 typedef struct ngx_armoriq_shctx_s   ngx_armoriq_shctx_t;
 typedef struct ngx_armoriq_worker_s  ngx_armoriq_worker_t;
 typedef struct ngx_armoriq_bridge_s  ngx_armoriq_bridge_t;
+typedef struct ngx_armoriq_answer_s  ngx_armoriq_answer_t;
 typedef struct ngx_armoriq_job_s     ngx_armoriq_job_t;
 
 typedef struct ngx_armoriq_loc_conf_s  ngx_armoriq_loc_conf_t;
@@ -169,6 +171,8 @@ typedef struct {
 
     ngx_msec_t                     start;
     ngx_armoriq_bridge_t          *bridge;      /* of POST /invoke */
+    ngx_str_t                      call_id;     /* and of its call */
+    ngx_armoriq_answer_t          *answer;      /* of the server */
     struct ngx_armoriq_list_s     *list;        /* of tools/list */
     ngx_str_t                      error;       /* in place of nginx's */
     aiq_str_t                     *origin;      /* of the page that asks */
@@ -176,6 +180,7 @@ typedef struct {
     unsigned                       permit:1;    /* may go on */
     unsigned                       recorded:1;  /* intent is set */
     unsigned                       unsure:1;    /* but may not last */
+    unsigned                       revoked:1;   /* before it was sent */
     unsigned                       carried:1;
     unsigned                       gated:1;     /* has passed the gate */
     unsigned                       spent:1;     /* has passed the guard */
@@ -324,6 +329,9 @@ ngx_int_t ngx_armoriq_invoke_filter_init(ngx_conf_t *cf);
 /* response: filters of answers */
 
 ngx_int_t ngx_armoriq_response_init(ngx_conf_t *cf);
+void ngx_armoriq_answer_record(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
+    aiq_audit_outcome_t *rec, u_char hash[AIQ_HASH_LEN]);
+void ngx_armoriq_answer_free(ngx_armoriq_ctx_t *ctx);
 ngx_uint_t ngx_armoriq_list_inspected(ngx_armoriq_ctx_t *ctx);
 
 /* lint: what must not, or should not, stand beside "armoriq on" */

@@ -291,7 +291,9 @@ ngx_armoriq_access_durable(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
                && ngx_armoriq_judge_again(r, ctx) != NGX_OK
                && !ngx_armoriq_access_dry_run(r, ctx))
     {
-        /* the OUTCOME will say that it was not sent */
+        /* the OUTCOME says that it was not sent, and why if that is known */
+
+        ctx->revoked = aiq_is_denied(ctx->d.rc);
 
     } else if (ngx_armoriq_body_untold(r, ctx) == NGX_OK
                && ngx_armoriq_headers_strip(r, ctx) == NGX_OK)

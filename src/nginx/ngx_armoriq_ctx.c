@@ -86,6 +86,10 @@ ngx_armoriq_cleanup(void *data)
         ngx_queue_remove(&ctx->queue);
         ctx->parked = 0;
     }
+
+    ngx_armoriq_answer_free(ctx);
+
+    aiq_wipe(&ctx->d.salt, sizeof(aiq_salt_t));
 }
 
 

@@ -177,6 +177,14 @@ ngx_armoriq_invoke_compose(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
     b->call.data = p;
     b->call.len = aiq_out_done(&out).len;
 
+    ctx->call_id.data = ngx_pnalloc(r->pool, NGX_INT64_LEN);
+    if (ctx->call_id.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->call_id.len = ngx_sprintf(ctx->call_id.data, "%uL", w->calls)
+                       - ctx->call_id.data;
+
     return ngx_armoriq_invoke_identity(w, ctx, b);
 }
 

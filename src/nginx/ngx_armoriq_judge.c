@@ -651,6 +651,9 @@ ngx_armoriq_record_intent(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
         rec.plan_hash = ctx->d.token.plan_hash;
     }
 
+    rec.salt = &ctx->d.salt;
+    rec.crypto = w->crypto;
+
     if (ctx->d.has_args) {
         rec.args_hash = ctx->d.args_hash.full;
     }

@@ -28,7 +28,6 @@ typedef struct {
 
 static ngx_uint_t ngx_armoriq_list_wanted(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx);
-static ngx_uint_t ngx_armoriq_list_encoded(ngx_http_request_t *r);
 static ngx_int_t ngx_armoriq_list_take(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx, ngx_chain_t *in, ngx_uint_t *last);
 static ngx_int_t ngx_armoriq_list_send(ngx_http_request_t *r,
@@ -98,7 +97,7 @@ ngx_armoriq_list_header(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
     l->events = (ctx->d.mcp.cls == AIQ_MCP_STREAM
                  || ngx_armoriq_is_events(r));
 
-    if (ngx_armoriq_list_encoded(r)) {
+    if (ngx_armoriq_is_encoded(r)) {
         return ngx_armoriq_list_fail(r, ctx, "it is encoded");
     }
 
@@ -144,20 +143,6 @@ ngx_armoriq_list_wanted(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 
     return status >= NGX_HTTP_OK && status < NGX_HTTP_SPECIAL_RESPONSE
            && status != NGX_HTTP_ACCEPTED && status != NGX_HTTP_NO_CONTENT;
-}
-
-
-static ngx_uint_t
-ngx_armoriq_list_encoded(ngx_http_request_t *r)
-{
-    ngx_table_elt_t  *h;
-
-    h = r->headers_out.content_encoding;
-
-    return h && h->hash && h->value.len
-           && (h->value.len != 8
-               || ngx_strncasecmp(h->value.data, (u_char *) "identity", 8)
-                  != 0);
 }
 
 

@@ -17,7 +17,6 @@ typedef struct {
     ngx_uint_t   attempts;
     ngx_uint_t   status;      /* of the last one that answered */
     ngx_uint_t   sent;        /* bytes of the request have left */
-    off_t        length;      /* of the answer, -1: none */
 } ngx_armoriq_upstream_t;
 
 
@@ -51,7 +50,7 @@ void
 ngx_armoriq_settle(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 {
     char                    *status;
-    u_char                   buf[1024];
+    u_char                   buf[1024], hash[AIQ_HASH_LEN];
     uint64_t                 record;
     aiq_out_t                out;
     struct timeval           tv;
@@ -75,7 +74,9 @@ ngx_armoriq_settle(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 
     status = ngx_armoriq_log_status(r, ctx, &u);
 
-    if (ngx_strcmp(status, "not_sent") == 0) {
+    if (ngx_strcmp(status, "not_sent") == 0
+        || ngx_strcmp(status, "revoked") == 0)
+    {
         ngx_armoriq_give_back(r, ctx);
     }
 
@@ -96,8 +97,11 @@ ngx_armoriq_settle(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
     rec.http = (unsigned) (r->err_status ? r->err_status
                                          : r->headers_out.status);
     rec.attempts = (unsigned) u.attempts;
-    rec.res_len = u.length;
     rec.dur_us = (uint64_t) (ngx_current_msec - ctx->start) * 1000;
+    rec.salt = &ctx->d.salt;
+    rec.crypto = w->crypto;
+
+    ngx_armoriq_answer_record(r, ctx, &rec, hash);
 
     aiq_out_init(&out, buf, sizeof(buf));
     aiq_audit_write_outcome(&out, &rec);
@@ -138,8 +142,6 @@ ngx_armoriq_log_upstream(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
 
     ngx_memzero(u, sizeof(ngx_armoriq_upstream_t));
 
-    u->length = -1;
-
     if (r->upstream_states == NULL) {
         return;
     }
@@ -162,7 +164,6 @@ ngx_armoriq_log_upstream(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
 
         if (state[i].status) {
             u->status = state[i].status;
-            u->length = state[i].response_length;
         }
     }
 }
@@ -174,14 +175,10 @@ ngx_armoriq_log_status(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
 {
     off_t  missing;
 
-    if (ctx->denied && u->attempts == 0) {
-        return "not_sent";
-    }
-
     /* no byte has left: nobody there, or the client went before */
 
     if (u->attempts == 0 || !u->sent) {
-        return "not_sent";
+        return ctx->revoked ? "revoked" : "not_sent";
     }
 
     if (r->headers_out.status == NGX_HTTP_CLIENT_CLOSED_REQUEST

@@ -62,7 +62,13 @@ ngx_armoriq_header_filter(ngx_http_request_t *r)
 
     held = 0;
 
+    if (ctx) {
+        ngx_armoriq_answer_free(ctx);
+    }
+
     if (rc == NGX_DECLINED && ctx && ctx->permit) {
+
+        ngx_armoriq_answer_header(r, ctx);
 
         if (ngx_armoriq_session_header(r, ctx) != NGX_OK
             || ngx_armoriq_stream_header(r) != NGX_OK)
@@ -83,7 +89,15 @@ ngx_armoriq_header_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    return held ? NGX_OK : ngx_http_next_header_filter(r);
+    rc = held ? NGX_OK : ngx_http_next_header_filter(r);
+
+    /* refused by the bridge, say, which asks once more */
+
+    if (rc == NGX_ERROR && ctx) {
+        ngx_armoriq_answer_free(ctx);
+    }
+
+    return rc;
 }
 
 
@@ -100,6 +114,12 @@ ngx_armoriq_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
     if (ctx == NULL) {
         return ngx_http_next_body_filter(r, in);
+    }
+
+    /* what the server has sent, before anybody changes it */
+
+    if (ctx->answer) {
+        ngx_armoriq_answer_body(r, ctx, in);
     }
 
     if (ctx->list) {

@@ -30,6 +30,13 @@ ngx_int_t ngx_armoriq_error_body(ngx_http_request_t *r,
 
 ngx_int_t ngx_armoriq_stream_header(ngx_http_request_t *r);
 ngx_uint_t ngx_armoriq_is_events(ngx_http_request_t *r);
+ngx_uint_t ngx_armoriq_is_encoded(ngx_http_request_t *r);
+
+/* answer: what goes by, for the OUTCOME */
+
+void ngx_armoriq_answer_header(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx);
+void ngx_armoriq_answer_body(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
+    ngx_chain_t *in);
 
 /*
  * list: tools/list without the tools that the caller may not call.  NGX_OK:

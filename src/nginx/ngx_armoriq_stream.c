@@ -73,6 +73,20 @@ ngx_armoriq_is_events(ngx_http_request_t *r)
 }
 
 
+ngx_uint_t
+ngx_armoriq_is_encoded(ngx_http_request_t *r)
+{
+    ngx_table_elt_t  *h;
+
+    h = r->headers_out.content_encoding;
+
+    return h && h->hash && h->value.len
+           && (h->value.len != 8
+               || ngx_strncasecmp(h->value.data, (u_char *) "identity", 8)
+                  != 0);
+}
+
+
 /* unless the server has said something itself */
 
 static ngx_int_t

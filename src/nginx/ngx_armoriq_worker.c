@@ -446,6 +446,8 @@ ngx_armoriq_ruleset(void *data, aiq_store_txn_t *txn, aiq_str_t org,
             slot->mem = p;
             slot->rules = loaded;
 
+            aiq_wipe(&loaded.salt, sizeof(aiq_salt_t));
+
             *rules = &slot->rules;
             return AIQ_OK;
         }

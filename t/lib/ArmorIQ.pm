@@ -399,7 +399,7 @@ sub DESTROY {
 
 # armoriqctl
 
-# exit code, stdout, stderr
+# exit code, stdout, stderr; local $t->{stdin}: a file for its standard input
 
 sub ctl {
     my ($self, @args) = @_;
@@ -410,7 +410,7 @@ sub ctl {
 
     if ($pid == 0) {
         open STDERR, '>', $err;
-        open STDIN, '<', '/dev/null';
+        open STDIN, '<', $self->{stdin} || '/dev/null';
         exec { $ctl } $ctl, @args or POSIX::_exit(127);
     }
 
@@ -444,6 +444,8 @@ sub init_store {
     $self->{org} = $org;
 
     $self->{audit} = $o{audit};
+
+    delete $self->{salts};
 
     my $out = $self->ctl_ok('init', @store, '--org', $org, '--json',
                             $o{audit} ? ('--audit', $o{audit}) : ());
@@ -623,6 +625,31 @@ sub audit_records {
     }
 
     return grep { !defined $type || $_->{t} eq $type } @records;
+}
+
+# The hash that a record has of arguments (the canonical JSON), a "body" or a
+# "result", under the newest salt or the one of this number; from the format,
+# not from our code.
+
+sub salted {
+    my ($self, $kind, $bytes, $number) = @_;
+
+    require Digest::SHA;
+
+    if (!$self->{salts} || $number && !$self->{salts}{$number}) {
+        my $list = json_value($self->ctl_ok('org', 'salts', '--store',
+            $self->store(), $self->{org}, '--reveal', '--json'))->{salts};
+
+        $self->{salts} = { map { $_->{salt} => $_->{key} }
+                           grep { $_->{key} } @$list };
+    }
+
+    my ($newest) = sort { $b <=> $a } keys %{ $self->{salts} };
+    my $key = $self->{salts}{ $number || $newest };
+
+    return Digest::SHA::hmac_sha256_hex(
+        "armoriq-audit/v1 $kind\n" . Digest::SHA::sha256($bytes),
+        pack 'H*', $key);
 }
 
 

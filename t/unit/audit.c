@@ -37,10 +37,9 @@ test_records(void)
         "\"kid\":\"acme-2026\",\"h\":\"" HEX "\",\"exp\":1795226460},"
         "\"plan\":\"" HEX "\",\"step\":3,\"mcp\":\"files\","
         "\"http\":\"POST\",\"method\":\"tools/call\",\"tool\":\"read_file\","
-        "\"args_h\":\"" HEX "\",\"req_h\":\"" HEX "\","
         "\"verdict\":\"PERMIT\",\"reason\":\"OK\","
         "\"policy\":\"default@12\",\"src\":\"192.0.2.10\"}"),
-       "INTENT, everything set");
+       "INTENT, without a salt there is no hash of what can be guessed");
 
     memset(&r, 0, sizeof(r));
     r.step = -1;
@@ -93,6 +92,90 @@ test_records(void)
 }
 
 
+/* made with another implementation: HMAC-SHA-256(key, label | hash) */
+
+#define ARGS_H  "0a81fe4b376b085a5e8ad5ed70b7b71d"              \
+                "71d9e3fdb36e600dc9b4cba277456763"
+#define BODY_H  "a57e4931b58d303e644e33ae2b580d42"              \
+                "00a925ad2924999f36f39bd98e3570f4"
+#define RES_H   "9dc234718b2b3ba7e2080d26e8384386"              \
+                "7615d0ac06270885e1018f0cd2921cf6"
+#define TOOL_H  "809b86fd302d77dd5fe70e69f70b3d67"              \
+                "9eb533eb42d415bd6382389281133173"
+
+
+static void
+test_salted(void)
+{
+    char                 buf[4096];
+    aiq_str_t            s;
+    aiq_out_t            out;
+    aiq_salt_t           salt;
+    aiq_crypto_t        *c;
+    aiq_audit_intent_t   r;
+    aiq_audit_outcome_t  o;
+
+    memset(&salt, 0, sizeof(salt));
+    salt.epoch = 7;
+    memcpy(salt.key, "0123456789abcdef", 16);
+
+    c = aiq_crypto_new();
+
+    call(&r, 3);
+    r.salt = &salt;
+    r.crypto = c;
+
+    s = body_intent(&r, buf, sizeof(buf));
+    buf[s.len] = '\0';
+
+    ok(strstr(buf, ",\"args_h\":\"" ARGS_H "\",\"req_h\":\"" BODY_H "\",")
+       != NULL, "hashes under a salt: each kind has its own");
+    ok(strstr(buf, ",\"salt\":7}") != NULL, "and the number of the salt");
+
+    salt.epoch = 0;
+    s = body_intent(&r, buf, sizeof(buf));
+    buf[s.len] = '\0';
+    ok(s.len && strstr(buf, "_h\":") == NULL && strstr(buf, "salt") == NULL,
+       "a salt that is none");
+
+    salt.epoch = 7;
+    r.args_hash = NULL;
+    r.req_hash = NULL;
+    s = body_intent(&r, buf, sizeof(buf));
+    buf[s.len] = '\0';
+    ok(s.len && strstr(buf, "salt") == NULL, "nothing to hash, no number");
+
+    memset(&o, 0, sizeof(o));
+    o.ts_us = BASE;
+    o.rid = str(rid(1));
+    o.intent_seq = 1;
+    o.intent_hash = r.token_id;
+    o.status = str("executed");
+    o.http = 200;
+    o.attempts = 1;
+    o.has_rpc_err = 1;
+    o.rpc_err = -32602;
+    o.is_error = 1;
+    o.rpc_unread = str("size");
+    o.res_hash = r.token_id;
+    o.res_len = 12;
+    o.trunc = 1;
+    o.salt = &salt;
+    o.crypto = c;
+
+    aiq_out_init(&out, buf, sizeof(buf) - 1);
+    aiq_audit_write_outcome(&out, &o);
+    buf[aiq_out_done(&out).len] = '\0';
+
+    ok(strstr(buf, "\"attempts\":1,\"rpc_err\":-32602,\"is_error\":true,"
+              "\"rpc_unread\":\"size\",\"res_h\":\"" RES_H "\","
+              "\"res_len\":12,\"dur_us\":0,\"trunc\":true,\"salt\":7}")
+       != NULL, "OUTCOME, everything set");
+
+    aiq_crypto_free(c);
+}
+
+
 static void
 test_limits(void)
 {
@@ -105,6 +188,8 @@ test_limits(void)
     aiq_audit_intent_t   r;
     char                 line[66000];
     static char          tape[65536];
+
+    static const aiq_salt_t  salt = { 7, "0123456789abcdef" };
 
     memset(name, 'x', sizeof(name));
 
@@ -124,17 +209,27 @@ test_limits(void)
     s = body_intent(&r, buf, sizeof(buf));
     buf[s.len] = '\0';
 
-    ok(strstr(buf, "\"tool\":{\"len\":257,\"sha256\":\""
-              "15eb95a462ee20bd91a415ae2d4aed34"
-              "1288186ddaa2b37908f7d592f0c3f85f\"}") != NULL,
-       "one of 257 is replaced by length and hash");
-    ok(strstr(buf, ",\"trunc\":true}") != NULL, "and says so");
+    ok(strstr(buf, "\"tool\":{\"len\":257},") != NULL,
+       "one of 257 is replaced by its length, without a salt");
+
+    r.salt = &salt;
+    r.crypto = aiq_crypto_new();
+    s = body_intent(&r, buf, sizeof(buf));
+    buf[s.len] = '\0';
+
+    ok(strstr(buf, "\"tool\":{\"len\":257,\"h\":\"" TOOL_H "\"}") != NULL,
+       "one of 257 is replaced by length and salted hash");
+    ok(strstr(buf, ",\"trunc\":true,\"salt\":7}") != NULL, "and says so");
+
+    aiq_crypto_free(r.crypto);
+    r.salt = NULL;
+    r.crypto = NULL;
 
     r.tool = str("t");
     r.detail.len = 385;
     s = body_intent(&r, buf, sizeof(buf));
     buf[s.len] = '\0';
-    ok(strstr(buf, "\"detail\":{\"len\":385,") != NULL,
+    ok(strstr(buf, "\"detail\":{\"len\":385},") != NULL,
        "a detail of 385 bytes as well");
 
     /* the worst case: every byte of every field is written as six */
@@ -916,6 +1011,7 @@ main(void)
     setup();
 
     test_records();
+    test_salted();
     test_limits();
     test_time();
     test_create();

@@ -23,7 +23,7 @@ served(aiq_audit_t *log, unsigned n, int64_t now)
     aiq_rc_t         rc;
     aiq_audit_pos_t  pos;
 
-    rc = aiq_audit_prepare(log, 800, now, crypto, &state, &err);
+    rc = aiq_audit_prepare(log, 1024, now, crypto, &state, &err);
 
     if (rc == AIQ_OK) {
         rc = put_call(log, n, &pos, &err);

@@ -7,7 +7,6 @@ package ArmorIQ::Crash;
 use strict;
 use warnings;
 
-use Digest::SHA qw/sha256_hex/;
 use Exporter 'import';
 use IO::Select;
 use IO::Socket::INET;
@@ -17,6 +16,10 @@ use Time::HiRes qw/sleep time/;
 use ArmorIQ;
 
 our @EXPORT_OK = qw/upstream agent step_plan STEPS/;
+
+# of a body, as records have it
+
+our $hash;
 
 use constant STEPS => 100;
 use constant SHARED => 7;
@@ -90,7 +93,7 @@ sub upstream {
 
                 substr $buf{$c}, 0, $at + ($n || 0), '';
 
-                my $h = sha256_hex($body);
+                my $h = $hash->($body);
                 my ($step, $id, $slow) = executed($body);
 
                 syswrite $out, join(' ', $h, $log->on_disk($h), $step) . "\n";
@@ -183,7 +186,7 @@ sub agent {
         my ($status, $why) = $s ? ask($s, $token, $body) : (0, 'connect');
         my $step = join '/', $tool, map { "$_=$args->{$_}" } sort keys %$args;
 
-        syswrite $out, join(' ', sha256_hex($body), $status, $why, $step)
+        syswrite $out, join(' ', $hash->($body), $status, $why, $step)
             . "\n";
 
         $n++ if $tool eq 'infra.restart' && $args->{r} == $o{round}

@@ -14,7 +14,6 @@ package ArmorIQ::Disk;
 use strict;
 use warnings;
 
-use Digest::SHA qw/sha256_hex/;
 use Exporter 'import';
 use File::Basename;
 use Test::More;
@@ -46,9 +45,11 @@ sub begin {
 
     my ($audit, $file) = ($t->audit(), $t->dir() . '/witness');
 
+    $t->salted('body', '');
+
     $t->upstream(answer => sub {
         my ($req) = @_;
-        my $h = sha256_hex($req->{body});
+        my $h = $t->salted('body', $req->{body});
         my $found = grep { index($_, "\"req_h\":\"$h\"") > 0
                            && index($_, '"verdict":"PERMIT"') > 0 }
                     lines($audit);

@@ -27,7 +27,7 @@ use Time::HiRes qw/time/;
 use ArmorIQ;
 use ArmorIQ::HTTP2 ();
 
-our @EXPORT = qw/stream stream_port/;
+our @EXPORT = qw/stream stream_port accepted/;
 
 my $limit = 10;
 my $listen;
@@ -56,10 +56,25 @@ sub stream {
     $self->{sock} = $sock;
     $self->send_request(\%o);
 
-    if (!IO::Select->new($listen)->can_read($limit)) {
-        $self->read_client(0);
-        return $self;
-    }
+    $self->read_client(0) if !$self->accept_request();
+
+    return $self;
+}
+
+# the server's end alone: the next request, whoever has sent it
+
+sub accepted {
+    my $self = bless {}, 'ArmorIQ::Stream';
+
+    $self->accept_request() or die "nobody asks\n";
+
+    return $self;
+}
+
+sub accept_request {
+    my ($self) = @_;
+
+    return 0 if !IO::Select->new($listen)->can_read($limit);
 
     my $up = $listen->accept or die "accept: $!";
 
@@ -69,7 +84,7 @@ sub stream {
     $self->{up} = $up;
     $self->{request} = $self->read_request();
 
-    return $self;
+    return 1;
 }
 
 sub send_request {
