@@ -96,6 +96,14 @@ $(BUILD)/unit/%: t/unit/%.c $(UNIT_HDR) $(BUILD)/libarmoriq.a
 	$(CC) $(CFLAGS) $(WARN) $(INC) -It/unit -o $@ $< \
 	    $(BUILD)/libarmoriq.a $(LDFLAGS) $(LIBS)
 
+# parts of the CLI that need nothing else of it
+
+$(BUILD)/unit/ship: t/unit/ship.c $(BUILD)/ctl/ship_format.o $(UNIT_HDR) \
+                    $(BUILD)/libarmoriq.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(WARN) $(INC) -Isrc/ctl -It/unit -o $@ $< \
+	    $(BUILD)/ctl/ship_format.o $(BUILD)/libarmoriq.a $(LDFLAGS) $(LIBS)
+
 $(BUILD)/fuzz/%: t/fuzz/%.c $(UNIT_HDR) $(BUILD)/libarmoriq.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WARN) $(INC) -fsanitize=fuzzer -o $@ $< \
