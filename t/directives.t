@@ -159,6 +159,14 @@ sub wrong_values {
          [ "armoriq_audit $audit durability=none", $invalid ],
          [ "armoriq_audit $audit fsync", $invalid ],
          [ "armoriq_audit $audit durability=fsync x", $invalid ],
+         map({ [ "armoriq_audit $audit $_", $invalid ] }
+             'checkpoint=', 'checkpoint=0', 'checkpoint=3601',
+             'checkpoint=1,', 'checkpoint=1,0', 'rotate=', 'rotate=on',
+             'rotate=65535', 'rotate=1x', 'rotate=2t', 'rotate=1025g',
+             'rotate=off,1d', 'rotate=1m,', 'rotate=1m,0', 'rotate=1m,2y',
+             'rotate=1m,1d,1d', 'rotate=-1m', 'reserve=', 'reserve=on',
+             'reserve=63k', 'reserve=1025m', 'reserve=0', 'heartbeat=',
+             'heartbeat=0', 'heartbeat=2d', 'heartbeat=x', 'heartbeat'),
          [ 'armoriq_zone', $invalid ], [ 'armoriq_zone 8m x', $invalid ],
          [ 'armoriq_zone x', qr/invalid zone size/ ],
          [ 'armoriq_zone a:', qr/invalid zone size/ ],
@@ -404,6 +412,13 @@ sub accepted {
     good('a named zone', "armoriq_store $store; armoriq_audit $audit"
          . ' durability=write; armoriq_zone calls:8m;'
          . ' server { listen 127.0.0.1:%%PORT0%%; armoriq on; }');
+    good("armoriq_audit with $_", "armoriq_store $store; armoriq_audit $audit"
+         . " $_; armoriq_zone 8m;"
+         . ' server { listen 127.0.0.1:%%PORT0%%; armoriq on; }')
+        for 'rotate=off', 'rotate=64k', 'rotate=1024g,366d', 'rotate=1m,1s',
+            'reserve=off', 'reserve=64k', 'reserve=1g', 'heartbeat=off',
+            'heartbeat=1s', 'heartbeat=1d', 'checkpoint=off',
+            'durability=write rotate=1m reserve=1m heartbeat=1m checkpoint=2';
     good('directories with a slash', "armoriq_store $store///;"
          . " armoriq_audit $audit/; armoriq_zone 8m;"
          . ' server { listen 127.0.0.1:%%PORT0%%; armoriq on; }');

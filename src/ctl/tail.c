@@ -484,6 +484,9 @@ aiq_ctl_tail_record(aiq_ctl_t *ctl, const aiq_json_t *doc)
         { "reason", NULL }, { "status", NULL }, { "method", NULL },
         { "tool", "tool" }, { "mcp", "mcp" }, { "step", "step" },
         { "org", "org" }, { "user", "user" }, { "agent", "agent" },
+        { "state", NULL }, { "why", NULL }, { "refused", "refused" },
+        { "seg", NULL }, { "records", "records" }, { "how", NULL },
+        { "idle", "idle" }, { "config", "config" }, { "store", "store" },
         { "policy", "policy" }, { "src", "from" }, { "attempts", "attempts" },
         { "dur_us", "us" }, { "detail", "detail" }, { "rid", "rid" }
     };
