@@ -72,6 +72,7 @@ server {
     listen 127.0.0.1:%%PORT0%%;
 
     location / { armoriq_api on; }
+    location = /plain { return 200; }
     location = /invoke { armoriq on; armoriq_invoke on; }
 
     location = /mcp {

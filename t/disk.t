@@ -1,0 +1,210 @@
+#!/usr/bin/perl
+
+# Guards what an nginx is good for while the disk of its log is slow, broken,
+# read-only or over its quota: nothing is executed that is not on disk, whoever
+# needs no record to be waited for is served at once, and it goes on by itself
+# when the disk does.  The latencies are printed; what is asserted is only that
+# nobody waits for the disk.
+
+use strict;
+use warnings;
+
+use FindBin;
+use POSIX qw/EDQUOT EIO EROFS/;
+use Test::More;
+use Time::HiRes qw/sleep time/;
+
+use lib "$FindBin::Bin/lib";
+use ArmorIQ;
+use ArmorIQ::Disk;
+use ArmorIQ::Rows;
+
+
+my $json = "Content-Type: application/json\r\n";
+
+subtest 'a sync takes two seconds' => \&two_seconds;
+subtest 'EIO' => sub { dead_disk(EIO) };
+subtest 'EROFS' => sub { dead_disk(EROFS) };
+subtest 'EDQUOT' => sub { dead_disk(EDQUOT) };
+subtest 'more than there is room for' => \&full_ring;
+
+done_testing();
+
+
+sub two_seconds {
+    shim() or return;
+    begin();
+    permitted('a call', call());
+    quick('before');
+
+    switch('slow', 2000);
+
+    my @calls = (begin_call(body(), $auth));
+    my $start = time();
+
+    sleep 1;
+    is(seen(), 0, 'a call waits for its record');
+
+    # there is always somebody who waits
+
+    quick('meanwhile', sub {
+        push @calls, begin_call(body(), $auth) if $_[0] % 50 == 0;
+    });
+
+    cmp_ok(time() - $start, '>', 2, 'the disk was slow all the time');
+
+    my $served = grep { http_parse(drain($_))->{status} == 200 } @calls;
+
+    is($served, scalar @calls, "all $served calls are served in the end");
+    is(seen(), $served, 'once');
+
+    switch('slow', 0);
+    recovers();
+    evidence();
+}
+
+
+# neither written nor created, as on a file system that is gone
+
+sub dead_disk {
+    my ($errno) = @_;
+
+    shim() or return;
+    begin();
+    permitted('a call', call());
+    switch('errno', $errno);
+
+    my @got = map { call() } 1 .. 5;
+
+    is_deeply([ map { "$_->{status} $_->{why}" } @got ],
+              [ ('503 AUDIT_UNAVAILABLE') x 5 ], 'no call is served')
+        or diag($got[0]{raw});
+    is(seen(), 0, 'none has left');
+
+    # again and again, so that it is tried while they are asked
+
+    quick('meanwhile', sub { call() if $_[0] % 20 == 0 });
+    is(seen(), 0, 'nothing has left meanwhile');
+
+    switch('errno', 0);
+    recovers();
+    evidence();
+}
+
+
+# Records come faster than they are written, until there is no room for one
+# more in the ring of 2 MB.  A refusal stays one, and what could not be recorded
+# is in the error log: nothing is lost without a word.
+
+sub full_ring {
+    shim() or return;
+    begin();
+    permitted('a call', call());
+    switch('slow', 3000);
+
+    my ($n, $bad) = (0, 0);
+    my ($r, $asked);
+
+    # again if a sync has just made room
+
+    for (1 .. 5) {
+        my $before = unrecorded();
+
+        for (1 .. 20000) {
+            $n++;
+            $bad++ if deny()->{why} ne 'STEP_NOT_PLANNED';
+            last if $n % 50 == 0 && unrecorded() > $before;
+        }
+
+        seen();
+        $asked = time();
+        $r = call();
+
+        last if $r->{status} != 200;
+    }
+
+    is($bad, 0, "$n refusals");
+    cmp_ok(unrecorded(), '>', 0, 'are more than there is room for');
+    refused('a call is refused', $r, 503, 'AUDIT_UNAVAILABLE');
+    cmp_ok(time() - $asked, '<', 1, 'at once');
+    is(http_parse(http($t->port(0), '/plain'))->{status}, 200,
+       'others are served');
+
+    switch('slow', 0);
+    recovers();
+
+    $t->stop();
+
+    my @no = grep { $_->{reason} eq 'STEP_NOT_PLANNED' }
+             $t->audit_records('INTENT');
+
+    is(scalar @no + unrecorded(), $n,
+       'every refusal is in the log, or in the error log');
+    is(scalar keys %{ { map { $_->{rid} => 1 } @no } }, scalar @no, 'once');
+    evidence();
+}
+
+sub unrecorded {
+    my $n = () = $t->read('error.log') =~ /a denial could not be recorded/g;
+
+    return $n;
+}
+
+
+# what needs no record to be waited for, and how long it took
+
+sub quick {
+    my ($when, $also) = @_;
+    my $i = 0;
+
+    my @rows = (
+        [ 'health', 200, sub {
+            http_parse(http($t->port(0), '/plain'))->{status} == 200 } ],
+        [ 'refusals', 200, sub { deny()->{why} eq 'STEP_NOT_PLANNED' } ],
+    );
+
+    for (@rows) {
+        my ($what, $n, $ask) = @$_;
+        my ($bad, @ms) = (0);
+
+        for (1 .. $n) {
+            $also->($i++) if $also;
+
+            my $start = time();
+
+            $bad++ if !$ask->();
+            push @ms, 1000 * (time() - $start);
+            sleep 0.005;
+        }
+
+        @ms = sort { $a <=> $b } @ms;
+
+        diag(sprintf '%s, %s, %d: p50 %.1f ms, p99 %.1f ms, max %.1f ms',
+             $when, $what, $n, @ms[$n / 2, $n * 0.99 - 1, -1]);
+
+        is($bad, 0, "$what, $when");
+        cmp_ok($ms[-1], '<', 1000, 'nobody waits for the disk');
+    }
+}
+
+sub deny { send_body(rpc('infra.kill', {}), $json . $auth) }
+
+
+# after the fact: what was executed is a subset of what is in the log
+
+sub evidence {
+    $t->stop();
+    verified();
+    is((witness())[1], 0, 'each call that has left has found its record');
+
+    my %permit = map { $_->{req_h} => 1 }
+                 grep { $_->{verdict} eq 'PERMIT' } $t->audit_records('INTENT');
+    my @hits = $t->hits('tools/call');
+
+    ok(@hits > 0, scalar(@hits) . ' calls were executed');
+    is_deeply([ grep { !$permit{$t->salted('body', $_->{body})} } @hits ], [],
+              'each of them has an INTENT with PERMIT');
+
+    $t->allow_alerts(qr/armoriq/);
+    finish();
+}
