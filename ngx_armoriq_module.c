@@ -65,6 +65,13 @@ static ngx_command_t  ngx_armoriq_commands[] = {
       offsetof(ngx_armoriq_main_conf_t, audit),
       NULL },
 
+    { ngx_string("armoriq_audit_witness"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_armoriq_audit_witness,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("armoriq_mcp"),
       NGX_HTTP_LOC_CONF|NGX_CONF_TAKE123,
       ngx_armoriq_mcp,

@@ -209,11 +209,6 @@ aiq_rc_t aiq_audit_notes_next(aiq_audit_notes_t *n, aiq_str_t *note,
 aiq_rc_t aiq_audit_notes_add(int dir, aiq_str_t note, uint64_t end,
     aiq_err_t *err);
 
-/* writes a file tmp, and puts it in place of name */
-
-aiq_rc_t aiq_audit_replace(int dir, const char *tmp, const char *name,
-    aiq_str_t text, aiq_err_t *err);
-
 /* puts it in place of "checkpoint" */
 
 aiq_rc_t aiq_audit_notes_publish(int dir, aiq_str_t note, aiq_err_t *err);

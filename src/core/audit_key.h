@@ -97,6 +97,11 @@ aiq_rc_t aiq_audit_key_note(aiq_out_t *out, const aiq_vkey_t *old,
 aiq_rc_t aiq_audit_key_record(aiq_str_t line, aiq_mem_t *mem,
     aiq_str_t *note);
 
+/* writes a file tmp, and puts it in place of name, with the directory synced */
+
+aiq_rc_t aiq_audit_replace(int dir, const char *tmp, const char *name,
+    aiq_str_t text, aiq_err_t *err);
+
 /* one note more in DIR/keys */
 
 aiq_rc_t aiq_audit_keys_publish(int dir, aiq_str_t note, aiq_err_t *err);

@@ -11,15 +11,17 @@
 #include <time.h>
 
 #include "audit.h"
+#include "cosign.h"
 #include "ctl.h"
-#include "note.h"
 
 
 static int aiq_ctl_audit_verify(aiq_ctl_t *ctl);
 static int aiq_ctl_audit_kept(aiq_ctl_t *ctl, aiq_audit_kept_t *kept,
     aiq_str_t *note);
+static int aiq_ctl_audit_cosigned(aiq_ctl_t *ctl,
+    const aiq_audit_kept_t *kept, aiq_cosigned_t *by, unsigned *n);
 static int aiq_ctl_audit_report(aiq_ctl_t *ctl, const aiq_audit_report_t *r,
-    double seconds);
+    const aiq_cosigned_t *by, unsigned witnesses, double seconds);
 static const char *aiq_ctl_audit_code(aiq_audit_code_e code);
 
 
@@ -38,6 +40,9 @@ static const aiq_ctl_opt_t  aiq_ctl_audit_verify_opts[] = {
       " elsewhere", 0, 0 },
     { "vkey", "KEY", "a verification key of it that was kept elsewhere", 0,
       0 },
+    { "witness", "LIST", "keys of witnesses that may have cosigned FILE", 0,
+      0 },
+    { "require", "K", "so many of them must have, default 0", 0, 0 },
 
     { NULL, NULL, NULL, 0, 0 }
 };
@@ -74,6 +79,31 @@ static const aiq_ctl_opt_t  aiq_ctl_audit_consistency_opts[] = {
 
     { "from", "N", "the first N records", 1, 0 },
     { "to", "N", "the checkpoint over N records, default the newest", 0, 0 },
+
+    { NULL, NULL, NULL, 0, 0 }
+};
+
+
+static const aiq_ctl_opt_t  aiq_ctl_audit_cosign_opts[] = {
+
+    { "witness", "LIST", "URL,KEY of each witness, blanks between them", 0,
+      0 },
+    { "witnesses", "FILE", "or a file of these", 0, 0 },
+    { "require", "K", "so many make a checkpoint cosigned, default 1", 0, 0 },
+    { "refresh", "SEC", "cosigned again if nothing is new, default 60", 0,
+      0 },
+    { "once", NULL, "end when all were asked about one checkpoint", 0, 0 },
+
+    { NULL, NULL, NULL, 0, 0 }
+};
+
+
+static const aiq_ctl_opt_t  aiq_ctl_audit_witness_opts[] = {
+
+    { "name", "NAME", "of the witness, as example.com/witness", 1, 0 },
+    { "log", "LIST", "verification keys of logs, blanks between them", 0, 0 },
+    { "logs", "FILE", "or a file of these", 0, 0 },
+    { "listen", "ADDR:PORT", "default 127.0.0.1:8009", 0, 0 },
 
     { NULL, NULL, NULL, 0, 0 }
 };
@@ -237,6 +267,29 @@ const aiq_ctl_cmd_t  aiq_ctl_audit_cmds[] = {
       "    armoriqctl audit key rotate /var/lib/armoriq/audit\n",
       NULL },
 
+    { "cosign", "DIR", 1, 1, aiq_ctl_audit_cosign_opts, aiq_ctl_audit_cosign,
+      "have checkpoints cosigned by witnesses",
+      "Follows the log and sends its newest checkpoint to C2SP witnesses, with"
+      " proofs that it has only grown; DIR/cosigned is the newest checkpoint"
+      " with their signatures. A witness that is away keeps no other one"
+      " waiting. Runs until it is stopped; with --once it ends with 1 if less"
+      " than K have cosigned.",
+      "    armoriqctl audit cosign /var/lib/armoriq/audit \\\n"
+      "        --witness https://witness.example.com,KEY\n",
+      NULL },
+
+    { "witness", "DIR", 1, 1, aiq_ctl_audit_witness_opts,
+      aiq_ctl_audit_witness,
+      "be a witness for logs of others",
+      "Answers C2SP add-checkpoint requests, HTTP without TLS: put nginx in"
+      " front. What was cosigned last is in DIR before a request is answered;"
+      " nothing is cosigned that is shorter or does not continue it. Prints"
+      " its verification key; makes one in an empty DIR. Without logs it"
+      " prints the key and ends.",
+      "    armoriqctl audit witness /var/lib/witness --logs logs.txt \\\n"
+      "        --name example.com/witness\n",
+      NULL },
+
     { NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL }
 };
 
@@ -285,10 +338,20 @@ aiq_ctl_audit_verify(aiq_ctl_t *ctl)
     int                  code;
     aiq_str_t            note;
     struct timespec      a, b;
+    unsigned             witnesses;
+    aiq_cosigned_t       by;
     aiq_audit_kept_t     kept;
     aiq_audit_report_t   r;
 
     code = aiq_ctl_audit_kept(ctl, &kept, &note);
+
+    if (code == AIQ_CTL_OK) {
+        code = aiq_ctl_audit_cosigned(ctl, &kept, &by, &witnesses);
+    }
+
+    if (code == AIQ_CTL_NO) {
+        return AIQ_AUDIT_SIGNATURE;
+    }
 
     if (code != AIQ_CTL_OK) {
         return (code == AIQ_CTL_USAGE) ? code : AIQ_AUDIT_IO;
@@ -306,8 +369,72 @@ aiq_ctl_audit_verify(aiq_ctl_t *ctl)
 
     (void) clock_gettime(CLOCK_MONOTONIC, &b);
 
-    return aiq_ctl_audit_report(ctl, &r, (double) (b.tv_sec - a.tv_sec)
+    return aiq_ctl_audit_report(ctl, &r, &by, witnesses,
+                                (double) (b.tv_sec - a.tv_sec)
                                 + (double) (b.tv_nsec - a.tv_nsec) / 1e9);
+}
+
+
+/* who stands behind the checkpoint that was kept */
+
+static int
+aiq_ctl_audit_cosigned(aiq_ctl_t *ctl, const aiq_audit_kept_t *kept,
+    aiq_cosigned_t *by, unsigned *n)
+{
+    int          code;
+    int64_t      k;
+    aiq_rc_t     rc;
+    aiq_note_t   note;
+    aiq_vkey_t   keys[AIQ_WITNESSES];
+    const char  *list;
+
+    memset(by, 0, sizeof(aiq_cosigned_t));
+
+    *n = 0;
+    list = aiq_ctl_opt(ctl, "witness");
+
+    if (list == NULL) {
+        return aiq_ctl_opt(ctl, "require")
+               ? aiq_ctl_usage(ctl, "--require is about --witness")
+               : AIQ_CTL_OK;
+    }
+
+    if (kept->n == 0) {
+        return aiq_ctl_usage(ctl, "--witness is about --checkpoint");
+    }
+
+    rc = aiq_vkey_list(keys, AIQ_WITNESSES, n, AIQ_NOTE_COSIGNATURE,
+                       aiq_cstr(list), ctl->crypto, &ctl->err);
+
+    if (rc != AIQ_OK || *n == 0) {
+        return aiq_ctl_usage(ctl, "--witness: %s", rc == AIQ_OK
+                             ? "no keys" : ctl->err.text);
+    }
+
+    code = aiq_ctl_opt_int(ctl, "require", 0, *n, 0, &k);
+
+    if (code != AIQ_CTL_OK) {
+        return code;
+    }
+
+    rc = aiq_note_parse(&note, kept->notes[0], &ctl->err);
+
+    if (rc == AIQ_OK) {
+        rc = aiq_cosigned(&note, keys, *n, (unsigned) (k ? k : 1), ctl->now,
+                          by, ctl->crypto, &ctl->err);
+    }
+
+    if (aiq_is_fault(rc)) {
+        return aiq_ctl_fail(ctl, rc, NULL);
+    }
+
+    if (rc != AIQ_OK || by->wrong || by->good < (unsigned) k) {
+        return aiq_ctl_no(ctl, AIQ_OK, "--checkpoint: %u of %u witnesses have"
+                          " cosigned it%s", by->good, *n,
+                          by->wrong ? ", and a cosignature is wrong" : "");
+    }
+
+    return AIQ_CTL_OK;
 }
 
 
@@ -352,7 +479,7 @@ aiq_ctl_audit_kept(aiq_ctl_t *ctl, aiq_audit_kept_t *kept, aiq_str_t *note)
 
 static int
 aiq_ctl_audit_report(aiq_ctl_t *ctl, const aiq_audit_report_t *r,
-    double seconds)
+    const aiq_cosigned_t *by, unsigned witnesses, double seconds)
 {
     json_t      *o;
     const char  *root, *tail;
@@ -387,6 +514,12 @@ aiq_ctl_audit_report(aiq_ctl_t *ctl, const aiq_audit_report_t *r,
                (unsigned long long) r->warnings,
                (unsigned long long) r->seq, root, tail);
 
+        if (witnesses) {
+            printf("kept      cosigned by %u of %u witnesses%s%s\n", by->good,
+                   witnesses, by->good ? ", " : "",
+                   by->good ? aiq_ctl_time(ctl, by->when, "") : "");
+        }
+
         return (int) r->code;
     }
 
@@ -409,6 +542,13 @@ aiq_ctl_audit_report(aiq_ctl_t *ctl, const aiq_audit_report_t *r,
                  json_integer((json_int_t) r->checkpoints));
     aiq_ctl_jset(ctl, o, "covered", json_integer((json_int_t) r->covered));
     aiq_ctl_jset(ctl, o, "keys", json_integer((json_int_t) r->keys));
+
+    if (witnesses) {
+        aiq_ctl_jset(ctl, o, "witnesses", json_integer(witnesses));
+        aiq_ctl_jset(ctl, o, "cosigned", json_integer(by->good));
+        aiq_ctl_jset(ctl, o, "cosigned_at", json_integer(by->when));
+    }
+
     aiq_ctl_jset(ctl, o, "seq", json_integer((json_int_t) r->seq));
     aiq_ctl_jset(ctl, o, "root", json_string(root));
     aiq_ctl_jset(ctl, o, "tail", json_string(tail));

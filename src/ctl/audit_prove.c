@@ -12,6 +12,7 @@
 #include "audit_checkpoint.h"
 #include "audit_key.h"
 #include "b64.h"
+#include "cosign.h"
 #include "ctl.h"
 
 
@@ -292,7 +293,6 @@ aiq_ctl_audit_step(aiq_ctl_t *ctl, uint64_t from, const aiq_audit_tree_t *t,
     const aiq_tlog_proof_t *p, const aiq_hash_t root)
 {
     json_t     *o;
-    unsigned    i;
     aiq_out_t   out;
     aiq_str_t   s;
     char        buf[AIQ_TLOG_PROOF_MAX];
@@ -300,16 +300,8 @@ aiq_ctl_audit_step(aiq_ctl_t *ctl, uint64_t from, const aiq_audit_tree_t *t,
     if (!ctl->json) {
         aiq_out_init(&out, buf, sizeof(buf));
 
-        aiq_out_str(&out, "old ");
-        aiq_out_int(&out, (int64_t) from);
-        aiq_out_char(&out, '\n');
-
-        for (i = 0; i < p->count; i++) {
-            aiq_b64_encode(&out, p->proof[i], AIQ_HASH_LEN);
-            aiq_out_char(&out, '\n');
-        }
-
-        aiq_out_char(&out, '\n');
+        aiq_witness_write(&out, from, (const aiq_hash_t *) p->proof,
+                          p->count);
 
         s = aiq_out_done(&out);
 

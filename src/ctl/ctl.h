@@ -125,6 +125,8 @@ int aiq_ctl_audit_prove(aiq_ctl_t *ctl);
 int aiq_ctl_audit_consistency(aiq_ctl_t *ctl);
 int aiq_ctl_audit_check(aiq_ctl_t *ctl);
 int aiq_ctl_audit_key(aiq_ctl_t *ctl);
+int aiq_ctl_audit_cosign(aiq_ctl_t *ctl);
+int aiq_ctl_audit_witness(aiq_ctl_t *ctl);
 int aiq_ctl_mcp_tools(aiq_ctl_t *ctl);
 
 /* ship.c */

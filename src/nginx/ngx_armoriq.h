@@ -48,6 +48,7 @@ typedef struct ngx_armoriq_answer_s  ngx_armoriq_answer_t;
 typedef struct ngx_armoriq_job_s     ngx_armoriq_job_t;
 
 typedef struct ngx_armoriq_loc_conf_s  ngx_armoriq_loc_conf_t;
+typedef struct ngx_armoriq_witness_conf_s  ngx_armoriq_witness_conf_t;
 
 
 /* a location with "armoriq_mcp": an MCP server and how to talk to it */
@@ -83,6 +84,7 @@ typedef struct {
     u_char                         digest[AIQ_HASH_LEN];
     ngx_uint_t                     dumped;      /* files before http{} */
     ngx_uint_t                     dumps;       /* unsigned  dumps:1; */
+    ngx_armoriq_witness_conf_t    *witness;
     ngx_shm_zone_t                *zone;
     ngx_thread_pool_t             *thread_pool;
     ngx_armoriq_worker_t          *worker;
@@ -205,6 +207,7 @@ struct ngx_armoriq_worker_s {
     struct ngx_armoriq_rules_s    *rules;       /* compiled, by org */
     struct ngx_armoriq_journal_s  *journal;
     struct ngx_armoriq_sign_s     *sign;        /* of checkpoints, or NULL */
+    struct ngx_armoriq_witness_s  *witness;
     ngx_str_t                      origin;      /* of the log */
     ngx_event_t                    reap;
     ngx_event_t                    tick;        /* of life */
@@ -399,6 +402,13 @@ ngx_int_t ngx_armoriq_digest(ngx_conf_t *cf, ngx_armoriq_main_conf_t *amcf);
 void ngx_armoriq_sign_init(ngx_armoriq_worker_t *w);
 void ngx_armoriq_sign_exit(ngx_armoriq_worker_t *w);
 void ngx_armoriq_sign_wrote(ngx_armoriq_worker_t *w, ngx_uint_t records);
+
+/* witness: who else has seen the audit log */
+
+ngx_int_t ngx_armoriq_witness_init(ngx_armoriq_worker_t *w);
+void ngx_armoriq_witness_exit(ngx_armoriq_worker_t *w);
+ngx_int_t ngx_armoriq_witness_permit(ngx_armoriq_worker_t *w,
+    ngx_armoriq_ctx_t *ctx);
 
 /* proof: that a record is in the log; public as metadata is */
 

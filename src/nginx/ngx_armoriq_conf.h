@@ -20,6 +20,11 @@ char *ngx_armoriq_dir(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_armoriq_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_armoriq_content(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
+/* witness: of the audit log */
+
+char *ngx_armoriq_audit_witness(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
 /* remembers a location that has been merged, for the lint */
 
 char *ngx_armoriq_conf_place(ngx_conf_t *cf, ngx_armoriq_loc_conf_t *alcf);

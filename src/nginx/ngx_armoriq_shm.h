@@ -14,9 +14,10 @@
 
 
 #include "ngx_armoriq.h"
+#include "cosign.h"
 
 
-#define NGX_ARMORIQ_LAYOUT    3
+#define NGX_ARMORIQ_LAYOUT    4
 #define NGX_ARMORIQ_WAYS      4
 #define NGX_ARMORIQ_SESSION_WAYS  8
 #define NGX_ARMORIQ_RESULTS   16384     /* a power of two */
@@ -124,6 +125,13 @@ struct ngx_armoriq_shctx_s {
     /* up to this record the tree has what the log says of used steps */
 
     uint64_t                  known;
+
+    /* what witnesses have signed; who they are, as a hash */
+
+    aiq_witnessed_t           witnessed;
+    u_char                    witness[AIQ_HASH_LEN];
+    time_t                    witness_looked;
+    ngx_uint_t                witness_late;
 
     ngx_armoriq_result_t     *results;
 

@@ -269,6 +269,10 @@ ngx_armoriq_worker_init(ngx_armoriq_worker_t *w)
 
     ngx_armoriq_sign_init(w);
 
+    if (ngx_armoriq_witness_init(w) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     w->reap.handler = ngx_armoriq_worker_reap;
     w->reap.data = w;
     w->reap.log = w->cycle->log;
@@ -346,6 +350,7 @@ ngx_armoriq_exit_process(ngx_cycle_t *cycle)
 
     ngx_armoriq_journal_exit(w);
     ngx_armoriq_sign_exit(w);
+    ngx_armoriq_witness_exit(w);
 
     aiq_store_close(w->store);
     aiq_crypto_free(w->crypto);
