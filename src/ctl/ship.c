@@ -132,7 +132,7 @@ aiq_ctl_audit_ship(aiq_ctl_t *ctl)
     }
 
     for (i = 0; i < ship->n; i++) {
-        aiq_ship_conf_wipe(ship->sink[i].conf);
+        aiq_ship_secrets_wipe(ship->sink[i].conf);
     }
 
     curl_global_cleanup();
@@ -354,13 +354,18 @@ aiq_ship_metrics(aiq_ship_t *ship)
     aiq_out_init(&out, buf, sizeof(buf));
     aiq_ship_metrics_write(&out, ship, stat, seq);
 
-    if (out.failed
-        || aiq_ship_state_replace(AT_FDCWD, ship->metrics,
+    if (!out.failed
+        && aiq_ship_state_replace(AT_FDCWD, ship->metrics,
                                   aiq_out_done(&out), 0, &err)
-           != 0)
+           == 0)
     {
+        ship->unwritten = 0;
+        return;
+    }
+
+    if (!ship->unwritten) {
+        ship->unwritten = 1;
         aiq_ctl_note("metrics: %s", out.failed ? "too many" : err.text);
-        ship->metrics = NULL;
     }
 }
 

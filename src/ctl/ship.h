@@ -8,7 +8,8 @@
  *     ship.c          the command: threads, signals, metrics
  *     ship_sink.c     one sink: batches, back-off, records that are refused
  *     ship_state.c    cursors and what was put aside, on disk
- *     ship_conf.c     the configuration and the secrets
+ *     ship_conf.c     the configuration
+ *     ship_secret.c   secrets, from files
  *     ship_format.c   records as somebody else wants them
  *     ship_http.c     delivery by HTTP
  *     ship_oauth.c    tokens of OAuth 2.0
@@ -168,6 +169,7 @@ struct aiq_ship_s {
     const char             *metrics;      /* or NULL */
     int                     state;        /* directory */
     unsigned                once:1;
+    unsigned                unwritten:1;  /* metrics: was said */
     unsigned                n;
     aiq_ship_sink_t         sink[AIQ_SHIP_SINKS];
 
@@ -182,10 +184,11 @@ struct aiq_ship_s {
 
 int aiq_ship_conf_read(aiq_ship_t *ship, const char *path);
 
-/* reads the files of secrets again; 0, or -1 and err */
 
-int aiq_ship_conf_secrets(aiq_ship_conf_t *conf, aiq_err_t *err);
-void aiq_ship_conf_wipe(aiq_ship_conf_t *conf);
+/* ship_secret.c: reads their files, again if need be; 0, or -1 and err */
+
+int aiq_ship_secrets(aiq_ship_conf_t *conf, aiq_err_t *err);
+void aiq_ship_secrets_wipe(aiq_ship_conf_t *conf);
 
 
 /* ship_state.c: 0, or -1 and err */

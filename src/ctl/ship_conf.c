@@ -2,16 +2,12 @@
 /*
  * Copyright (C) ngx_armoriq authors
  *
- * armoriqctl audit ship: the configuration, a JSON document, and the secrets
- * in the files that it names.
+ * armoriqctl audit ship: the configuration, a JSON document.
  */
 
 
 #include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,7 +16,6 @@
 
 
 #define AIQ_SHIP_CONF_MAX  ((size_t) 1 << 20)
-#define AIQ_SHIP_HMAC_MIN  16
 #define AIQ_SHIP_HOST_MAX  255
 
 
@@ -70,10 +65,6 @@ static int aiq_ship_conf_url_parts(aiq_ctl_t *ctl,
     const aiq_ship_conf_t *conf, const char *key, const char **url,
     const char *path, CURLU *u);
 static int aiq_ship_conf_loopback(const char *host);
-static int aiq_ship_conf_secret(aiq_ship_secret_t *s, size_t min,
-    aiq_err_t *err);
-static int aiq_ship_conf_secret_fd(aiq_ship_secret_t *s, int fd, size_t min,
-    aiq_err_t *err);
 
 
 static const char  *aiq_ship_types[] = {
@@ -277,7 +268,7 @@ aiq_ship_conf_sink(aiq_ship_t *ship, const aiq_json_t *doc, uint32_t obj,
     }
 
     if (code == AIQ_CTL_OK
-        && aiq_ship_conf_secrets(s->conf, &ctl->err) != 0)
+        && aiq_ship_secrets(s->conf, &ctl->err) != 0)
     {
         return aiq_ctl_fault(ctl, AIQ_E_INTERNAL, "sink \"%s\": %s",
                              s->conf->name, ctl->err.text);
@@ -577,6 +568,10 @@ aiq_ship_conf_check(aiq_ctl_t *ctl, aiq_ship_conf_t *conf)
         }
     }
 
+    if (conf->proxy && strchr(conf->proxy, '@')) {
+        what = "\"proxy\" must not hold a user or a password";
+    }
+
     for (p = conf->dcr; p && *p; p++) {
 
         if (!isalnum((unsigned char) *p) && *p != '-') {
@@ -795,113 +790,4 @@ aiq_ship_conf_loopback(const char *host)
     }
 
     return strncmp(host, "127.", 4) == 0;
-}
-
-
-int
-aiq_ship_conf_secrets(aiq_ship_conf_t *conf, aiq_err_t *err)
-{
-    if (aiq_ship_conf_secret(&conf->token, 1, err) != 0
-        || aiq_ship_conf_secret(&conf->hmac, AIQ_SHIP_HMAC_MIN, err) != 0
-        || aiq_ship_conf_secret(&conf->client_secret, 1, err) != 0)
-    {
-        return -1;
-    }
-
-    return 0;
-}
-
-
-/* what is there stays as it is after a fault */
-
-static int
-aiq_ship_conf_secret(aiq_ship_secret_t *s, size_t min, aiq_err_t *err)
-{
-    int  fd, rc;
-
-    if (s->path == NULL) {
-        return 0;
-    }
-
-    fd = open(s->path, O_RDONLY|O_CLOEXEC|O_NOCTTY|O_NONBLOCK);
-
-    if (fd == -1) {
-        (void) aiq_fail(err, AIQ_E_INTERNAL, "%s: %m", s->path);
-        return -1;
-    }
-
-    rc = aiq_ship_conf_secret_fd(s, fd, min, err);
-
-    (void) close(fd);
-
-    return rc;
-}
-
-
-static int
-aiq_ship_conf_secret_fd(aiq_ship_secret_t *s, int fd, size_t min,
-    aiq_err_t *err)
-{
-    char         buf[AIQ_SHIP_SECRET_MAX + 2];
-    size_t       i, len;
-    ssize_t      n;
-    struct stat  st;
-    const char  *what;
-
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-        (void) aiq_fail(err, AIQ_E_INTERNAL, "%s is not a regular file",
-                        s->path);
-        return -1;
-    }
-
-    if ((st.st_mode & 077) || (st.st_uid != geteuid() && st.st_uid != 0)) {
-        (void) aiq_fail(err, AIQ_E_INTERNAL, "%s holds a secret: it must "
-                        "belong to who reads it and have mode 0600", s->path);
-        return -1;
-    }
-
-    n = read(fd, buf, sizeof(buf));
-    len = (n < 0) ? 0 : (size_t) n;
-
-    if (len && buf[len - 1] == '\n') {
-        len--;
-    }
-
-    if (len && buf[len - 1] == '\r') {
-        len--;
-    }
-
-    what = (len < min) ? "is too short"
-           : (len > AIQ_SHIP_SECRET_MAX) ? "is too long" : NULL;
-
-    for (i = 0; i < len; i++) {
-
-        if (buf[i] <= 0x20 || buf[i] == 0x7f) {
-            what = "must be one line without blanks, in ASCII";
-        }
-    }
-
-    if (what == NULL) {
-        aiq_wipe(s->data, sizeof(s->data));
-        memcpy(s->data, buf, len);
-        s->len = len;
-    }
-
-    aiq_wipe(buf, sizeof(buf));
-
-    if (what) {
-        (void) aiq_fail(err, AIQ_E_INTERNAL, "%s %s", s->path, what);
-        return -1;
-    }
-
-    return 0;
-}
-
-
-void
-aiq_ship_conf_wipe(aiq_ship_conf_t *conf)
-{
-    aiq_wipe(conf->token.data, sizeof(conf->token.data));
-    aiq_wipe(conf->hmac.data, sizeof(conf->hmac.data));
-    aiq_wipe(conf->client_secret.data, sizeof(conf->client_secret.data));
 }

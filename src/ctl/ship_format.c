@@ -90,6 +90,9 @@ static const aiq_ship_member_t  aiq_ship_members[] = {
     { NULL, "http", "http_status", "HttpStatus", AIQ_SHIP_INT_V, 0 },
     { NULL, "res_len", "res_len", "ResponseBytes", AIQ_SHIP_INT_V, 0 },
     { NULL, "dur_us", "dur_us", "DurationUs", AIQ_SHIP_INT_V, 0 },
+    { NULL, "rpc_err", "rpc_err", "RpcError", AIQ_SHIP_INT_V, 0 },
+    { NULL, "is_error", "is_error", "IsError", AIQ_SHIP_TRUE_V, 0 },
+    { NULL, "state", "state", "State", AIQ_SHIP_TEXT_V, 1 },
     { NULL, "inst", "inst", "Instance", AIQ_SHIP_TEXT_V, 0 },
 
     { NULL, NULL, NULL, NULL, AIQ_SHIP_TEXT_V, 0 }
@@ -219,8 +222,16 @@ aiq_ship_severity(const aiq_ship_event_t *e)
 
         return (aiq_json_is(e->doc, v, "executed")
                 || aiq_json_is(e->doc, v, "not_sent")) ? AIQ_SHIP_INFO
-               : aiq_json_is(e->doc, v, "client_abort") ? AIQ_SHIP_NOTICE
+               : (aiq_json_is(e->doc, v, "client_abort")
+                  || aiq_json_is(e->doc, v, "revoked")) ? AIQ_SHIP_NOTICE
                : AIQ_SHIP_WARNING;
+    }
+
+    if (aiq_str_is(e->type, "STATE")) {
+        v = aiq_json_get(e->doc, 0, "state");
+
+        return aiq_json_is(e->doc, v, "ok") ? AIQ_SHIP_NOTICE
+                                            : AIQ_SHIP_WARNING;
     }
 
     if (aiq_str_is(e->type, "RECOVERY")) {

@@ -586,7 +586,7 @@ aiq_ship_sink_later(aiq_ship_sink_t *s, aiq_ship_rc_e rc,
 
         aiq_ship_oauth_drop(s);
 
-        if (aiq_ship_conf_secrets(s->conf, &err) != 0) {
+        if (aiq_ship_secrets(s->conf, &err) != 0) {
             aiq_ctl_note("sink \"%s\": %s", s->conf->name, err.text);
         }
 

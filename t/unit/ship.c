@@ -3,7 +3,8 @@
  * Copyright (C) ngx_armoriq authors
  *
  * Guards the formats of "armoriqctl audit ship" against values that would end
- * a field, a frame or a line; what arrives is checked by ship.t.
+ * a field, a frame or a line; what arrives is checked by ship.t.  And that
+ * docs/ship.md has the samples that "ship sample" prints.
  */
 
 
@@ -22,6 +23,7 @@ static void test_severity(void);
 static void test_json(void);
 static void test_frames(void);
 static void test_full(void);
+static void test_samples(int print);
 static void style_init(aiq_ship_style_t *style, aiq_ship_type_e type);
 static int event(aiq_ship_event_t *e, const char *line);
 static const char *format(aiq_ship_type_e type, const char *line);
@@ -197,6 +199,11 @@ test_severity(void)
         { "{\"t\":\"OUTCOME\",\"status\":\"client_abort\"}", 5 },
         { "{\"t\":\"OUTCOME\",\"status\":\"upstream_error\"}", 4 },
         { "{\"t\":\"OUTCOME\",\"status\":\"unknown\"}", 4 },
+        { "{\"t\":\"OUTCOME\",\"status\":\"revoked\"}", 5 },
+        { "{\"t\":\"STATE\",\"state\":\"degraded\"}", 4 },
+        { "{\"t\":\"STATE\",\"state\":\"failed\"}", 4 },
+        { "{\"t\":\"STATE\",\"state\":\"ok\"}", 5 },
+        { "{\"t\":\"STATE\"}", 4 },
         { "{\"t\":\"RECOVERY\"}", 4 },
         { "{\"t\":\"OPEN\"}", 6 },
         { "{\"t\":\"HEARTBEAT\"}", 6 },
@@ -365,9 +372,77 @@ test_full(void)
 }
 
 
-int
-main(void)
+/* the record in the documentation, in every format */
+
+static void
+test_samples(int print)
 {
+    int                type;
+    char              *doc_text;
+    aiq_mem_t          mem;
+    aiq_out_t          out;
+    aiq_crypto_t      *c;
+    aiq_ship_event_t   e;
+    aiq_ship_style_t   style;
+
+    static const char  line[] =
+        "{\"v\":1,\"seq\":42,\"prev\":\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b"
+        "2b0b822cd15d6c15b0f00a08\",\"t\":\"INTENT\",\"ts\":\"2026-11-21T02:00:"
+        "00.123456Z\",\"inst\":\"5f1c2d3e.1\",\"w\":0,\"rid\":\"000102030405060"
+        "708090a0b0c0d0e0f\",\"org\":\"example\",\"agent\":\"ops\",\"user\":\""
+        "alice\",\"mcp\":\"infra-mcp\",\"http\":\"POST\",\"method\":\"tools/cal"
+        "l\",\"tool\":\"infra.restart\",\"verdict\":\"DENY\",\"reason\":\"STEP_"
+        "USED\",\"src\":\"192.0.2.10\"}";
+
+    doc_text = slurp("docs/ship.md", NULL);
+    c = aiq_crypto_new();
+
+    for (type = AIQ_SHIP_SYSLOG; type <= AIQ_SHIP_OTLP; type++) {
+        style_init(&style, (aiq_ship_type_e) type);
+        style.lines = 1;
+
+        (void) event(&e, line);
+        (void) aiq_merkle_leaf(c, e.line, leaf);
+        e.seq = 42;
+
+        mem.pos = room;
+        mem.end = room + sizeof(room);
+
+        aiq_out_init(&out, text, sizeof(text) - 1);
+        aiq_ship_format_begin(&out, &style);
+        aiq_ship_format(&out, &style, &e, mem);
+        aiq_ship_format_end(&out, &style);
+
+        if (out.pos > out.start && out.pos[-1] == '\n') {
+            out.pos--;
+        }
+
+        *out.pos = '\0';
+
+        if (print) {
+            printf("%s\n", (char *) text);
+            continue;
+        }
+
+        ok(doc_text && strstr(doc_text, (char *) text) != NULL,
+           "docs/ship.md has the sample %d", type);
+    }
+
+    memset(leaf, 0, sizeof(leaf));
+    aiq_crypto_free(c);
+    free(doc_text);
+}
+
+
+int
+main(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "sample") == 0) {
+        test_samples(1);
+        return 0;
+    }
+
+    test_samples(0);
     test_syslog();
     test_syslog_values();
     test_severity();
