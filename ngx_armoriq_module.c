@@ -223,7 +223,7 @@ ngx_module_t  ngx_armoriq_module = {
     ngx_armoriq_commands,                  /* module directives */
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
-    NULL,                                  /* init module */
+    ngx_armoriq_life_reload,               /* init module */
     ngx_armoriq_init_process,              /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */

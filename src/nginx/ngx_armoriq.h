@@ -374,6 +374,7 @@ ngx_int_t ngx_armoriq_journal_wait(ngx_armoriq_worker_t *w,
 
 /* life: what the log says of itself: OPEN, CONFIG, HEARTBEAT, STATE, CLOSE */
 
+ngx_int_t ngx_armoriq_life_reload(ngx_cycle_t *cycle);
 void ngx_armoriq_life_init(ngx_armoriq_worker_t *w);
 void ngx_armoriq_life_stop(ngx_armoriq_worker_t *w);
 

@@ -318,7 +318,7 @@ static void
 ngx_armoriq_journal_event(ngx_event_t *ev)
 {
     uint64_t                done;
-    ngx_uint_t              low, pending;
+    ngx_uint_t              failed, low, pending;
     ngx_queue_t            *q, ready;
     ngx_armoriq_ctx_t      *ctx;
     ngx_armoriq_shctx_t    *sh;
@@ -332,6 +332,14 @@ ngx_armoriq_journal_event(ngx_event_t *ev)
     sh = j->zone->sh;
 
     j->posted = 0;
+
+    failed = j->failed;
+
+    /* not at once: what is appended below would ask for it */
+
+    if (failed && !j->retry.timer_set && !ngx_exiting) {
+        ngx_add_timer(&j->retry, NGX_ARMORIQ_RETRY);
+    }
 
     ngx_armoriq_journal_signed(j);
 
@@ -349,16 +357,9 @@ ngx_armoriq_journal_event(ngx_event_t *ev)
         ngx_armoriq_life_low(j->worker);
     }
 
-    if (pending && j->failed) {
+    /* while this group was written, the next one has come together */
 
-        if (!j->retry.timer_set && !ngx_exiting) {
-            ngx_add_timer(&j->retry, NGX_ARMORIQ_RETRY);
-        }
-
-    } else if (pending) {
-
-        /* while this group was written, the next one has come together */
-
+    if (pending && !failed) {
         ngx_armoriq_journal_post(j);
     }
 

@@ -62,6 +62,7 @@ ngx_armoriq_life_init(ngx_armoriq_worker_t *w)
     kind = !sh->opened ? "OPEN" : same ? NULL : "CONFIG";
 
     sh->opened = 1;
+    sh->coming = 0;
     ngx_memcpy(sh->config, w->conf->digest, AIQ_HASH_LEN);
 
     if (!ngx_armoriq_life_enter(w)) {
@@ -82,6 +83,30 @@ ngx_armoriq_life_init(ngx_armoriq_worker_t *w)
     if (w->conf->heartbeat) {
         ngx_add_timer(&w->tick, w->conf->heartbeat);
     }
+}
+
+
+/* in the master, at a reload: whoever goes now is not the last one */
+
+ngx_int_t
+ngx_armoriq_life_reload(ngx_cycle_t *cycle)
+{
+    ngx_armoriq_zone_t       *zone;
+    ngx_armoriq_main_conf_t  *amcf;
+
+    amcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_armoriq_module);
+
+    if (ngx_process != NGX_PROCESS_MASTER || amcf == NULL || !amcf->used) {
+        return NGX_OK;
+    }
+
+    zone = amcf->zone->data;
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+    zone->sh->coming = 1;
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    return NGX_OK;
 }
 
 
@@ -175,7 +200,7 @@ ngx_armoriq_life_stop(ngx_armoriq_worker_t *w)
 }
 
 
-/* workers of a new configuration are there before the old ones go */
+/* workers of a new configuration are there, or coming, when the old ones go */
 
 ngx_uint_t
 ngx_armoriq_life_exit(ngx_armoriq_worker_t *w)
@@ -195,7 +220,7 @@ ngx_armoriq_life_exit(ngx_armoriq_worker_t *w)
 
     ngx_armoriq_life_sweep(sh);
 
-    n = sh->nworkers;
+    n = sh->nworkers + sh->coming;
 
     /* whoever comes after a CLOSE opens the log again */
 

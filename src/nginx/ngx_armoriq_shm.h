@@ -140,6 +140,7 @@ struct ngx_armoriq_shctx_s {
     uint32_t                  state;    /* NGX_ARMORIQ_LOG_... */
     uint32_t                  low;      /* no record may be waited for */
     uint32_t                  plain;    /* without a reserve: was said */
+    uint32_t                  coming;   /* workers of a reload */
     int64_t                   tried;    /* when there was no room */
     uint64_t                  turned;   /* calls away, since it is not OK */
     uint64_t                  wrote;    /* when; monotonic milliseconds */
