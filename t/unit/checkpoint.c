@@ -7,6 +7,7 @@
  * anew does not get one more, and is found out.
  *
  *     checkpoint fill DIR N       appends records to a log, for checkpoint.t
+ *     checkpoint other DIR N      others, for witness.t
  */
 
 
@@ -38,7 +39,7 @@ static uint64_t proofs(const char *dir, int slow);
 static int prove(const char *dir, uint64_t seq, int slow);
 static void flip(const char *name, long at);
 static void copy(const char *from, const char *to);
-static int append_many(const char *dir, unsigned long n);
+static int append_many(const char *dir, unsigned long n, unsigned first);
 
 
 static aiq_audit_signer_t *
@@ -886,7 +887,7 @@ test_kept(void)
 
 
 static int
-append_many(const char *dir, unsigned long n)
+append_many(const char *dir, unsigned long n, unsigned first)
 {
     char                *text;
     unsigned             i, group;
@@ -912,7 +913,7 @@ append_many(const char *dir, unsigned long n)
         group = (n - done < 2000) ? (unsigned) (n - done) / 2 : 1000;
 
         for (i = 0; i < group; i++) {
-            call(&r, (unsigned) done + i);
+            call(&r, first + (unsigned) done + i);
             bodies[i] = body_intent(&r, text + i * 1024, 1024);
         }
 
@@ -925,7 +926,7 @@ append_many(const char *dir, unsigned long n)
         }
 
         for (i = 0; i < group; i++) {
-            bodies[i] = body_outcome((unsigned) done + i, &pos[i],
+            bodies[i] = body_outcome(first + (unsigned) done + i, &pos[i],
                                      "executed", text + i * 1024, 1024);
         }
 
@@ -948,7 +949,11 @@ int
 main(int argc, char **argv)
 {
     if (argc == 4 && strcmp(argv[1], "fill") == 0) {
-        return append_many(argv[2], strtoul(argv[3], NULL, 10));
+        return append_many(argv[2], strtoul(argv[3], NULL, 10), 0);
+    }
+
+    if (argc == 4 && strcmp(argv[1], "other") == 0) {
+        return append_many(argv[2], strtoul(argv[3], NULL, 10), 1000000);
     }
 
     setup();
