@@ -13,6 +13,8 @@
 static aiq_audit_keep_t   keep;
 static aiq_audit_state_t  state;
 static aiq_err_t          err;
+static char              *made[64];
+static unsigned           nmade;
 
 
 /* a call and its outcome, prepared as nginx does it */
@@ -43,6 +45,7 @@ start(char **dir, uint64_t rotate, uint64_t reserve)
     aiq_audit_t  *log;
 
     *dir = fresh();
+    made[nmade++] = *dir;
     log = reopen(*dir);
 
     memset(&keep, 0, sizeof(keep));
@@ -567,6 +570,10 @@ main(void)
     test_faults();
     test_killed();
     test_reserve();
+
+    while (nmade) {
+        free(made[--nmade]);
+    }
 
     return teardown();
 }
