@@ -168,8 +168,9 @@ struct aiq_ship_s {
     const char             *dir;          /* of the log */
     const char             *metrics;      /* or NULL */
     int                     state;        /* directory */
-    unsigned                once:1;
-    unsigned                unwritten:1;  /* metrics: was said */
+    int                     once;
+    int                     unwritten;    /* metrics: was said; not a bit, as
+                                             threads read what is beside it */
     unsigned                n;
     aiq_ship_sink_t         sink[AIQ_SHIP_SINKS];
 
