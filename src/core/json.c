@@ -5,14 +5,11 @@
 
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "json_tape.h"
 
-
-/* bytes of a key that an error shows */
-
-#define AIQ_JSON_SHOWN        64
 
 #define aiq_json_ones         0x0101010101010101ULL
 #define aiq_json_tops         0x8080808080808080ULL
@@ -792,41 +789,23 @@ aiq_json_fail(aiq_json_reader_t *r, const unsigned char *p, aiq_rc_t rc,
 }
 
 
+/* not which one it is: sentences go into records, and names may be secrets */
+
 static aiq_rc_t
 aiq_json_fail_key(aiq_json_reader_t *r, uint32_t key)
 {
-    char                   what[AIQ_JSON_SHOWN * 4 + 64];
-    size_t                 i, len;
-    aiq_out_t              out;
-    unsigned char          c;
-    const unsigned char   *p;
-    const aiq_json_tok_t  *t;
+    size_t                len;
+    char                  what[64];
+    const unsigned char  *p, *q;
 
-    static const char  hex[] = "0123456789abcdef";
+    p = r->start + r->tape.tok[key].pos;
 
-    t = &r->tape.tok[key];
-    p = r->start + t->pos;
-    len = (t->len < AIQ_JSON_SHOWN) ? t->len : AIQ_JSON_SHOWN;
+    for (q = p; q > r->start && q[-1] != '\n'; q--) { /* void */ }
 
-    aiq_out_init(&out, what, sizeof(what) - 1);
-    aiq_out_str(&out, "key \"");
+    len = (size_t) (p - q);
 
-    for (i = 0; i < len; i++) {
-        c = p[i];
-
-        if (c >= 0x20 && c < 0x7f) {
-            aiq_out_char(&out, c);
-
-        } else {
-            aiq_out_str(&out, "\\x");
-            aiq_out_char(&out, hex[c >> 4]);
-            aiq_out_char(&out, hex[c & 15]);
-        }
-    }
-
-    aiq_out_str(&out, (len < t->len) ? "...\" appears twice"
-                                     : "\" appears twice");
-    *out.pos = '\0';
+    (void) snprintf(what, sizeof(what), "the key at byte %zu of it appears "
+                    "twice", len);
 
     return aiq_json_fail(r, p, AIQ_D_JSON_DUPLICATE_KEY, what);
 }

@@ -64,6 +64,7 @@ static aiq_rc_t aiq_mcp_revision(aiq_mcp_t *m, const aiq_mcp_ctx_t *x);
 static aiq_rc_t aiq_mcp_meta_revision(aiq_mcp_t *m,
     const aiq_mcp_ctx_t *x, const aiq_mcp_revision_t *header,
     const aiq_mcp_revision_t **r);
+static aiq_str_t aiq_mcp_dated(aiq_str_t s);
 static aiq_str_t aiq_mcp_front(aiq_str_t s);
 static const aiq_mcp_revision_t *aiq_mcp_known_revision(aiq_str_t s);
 
@@ -589,7 +590,7 @@ aiq_mcp_revision(aiq_mcp_t *m, const aiq_mcp_ctx_t *x)
 
             return aiq_fail(x->err, AIQ_D_PROTOCOL_VERSION,
                             "MCP-Protocol-Version: \"%.*s\"",
-                            aiq_mcp_shown(text));
+                            aiq_mcp_shown(aiq_mcp_dated(text)));
         }
     }
 
@@ -677,10 +678,30 @@ aiq_mcp_meta_revision(aiq_mcp_t *m, const aiq_mcp_ctx_t *x,
 
         return aiq_fail(x->err, AIQ_D_PROTOCOL_VERSION,
                         "protocol version of params._meta: \"%.*s\"",
-                        aiq_mcp_shown(text));
+                        aiq_mcp_shown(aiq_mcp_dated(text)));
     }
 
     return AIQ_OK;
+}
+
+
+/* what records may have of a version: versions are dates */
+
+static aiq_str_t
+aiq_mcp_dated(aiq_str_t s)
+{
+    size_t  i;
+
+    static const aiq_str_t  other = aiq_string("?");
+
+    for (i = 0; i < s.len; i++) {
+
+        if ((s.data[i] < '0' || s.data[i] > '9') && s.data[i] != '-') {
+            return other;
+        }
+    }
+
+    return (s.len > 10) ? other : s;
 }
 
 

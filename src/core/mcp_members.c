@@ -22,7 +22,7 @@ aiq_rc_t
 aiq_mcp_members(const aiq_mcp_ctx_t *x, uint32_t obj,
     const aiq_mcp_shape_t *shape, uint32_t *values)
 {
-    uint32_t        i, k;
+    uint32_t        i, k, n;
     aiq_rc_t        rc;
     aiq_str_t       key;
     unsigned char  *pos;
@@ -32,11 +32,16 @@ aiq_mcp_members(const aiq_mcp_ctx_t *x, uint32_t obj,
     }
 
     pos = x->mem->pos;
+    n = 0;
 
     for (i = aiq_json_first(x->doc, obj);
          i != AIQ_JSON_NONE;
          i = aiq_json_next(x->doc, obj, i))
     {
+        /* its number, as its name may be anything */
+
+        n++;
+
         if (x->doc->tok[i].len <= AIQ_MCP_KEY_MAX) {
 
             rc = aiq_json_string(x->doc, i, x->mem, &key);
@@ -53,9 +58,8 @@ aiq_mcp_members(const aiq_mcp_ctx_t *x, uint32_t obj,
 
                 if (aiq_mcp_fold_eq(key, shape->names[k])) {
                     return aiq_fail(x->err, AIQ_D_RPC_AMBIGUOUS,
-                                    "%s: \"%.*s\" can be taken for \"%s\"",
-                                    shape->what, aiq_mcp_shown(key),
-                                    shape->names[k].data);
+                                    "%s: member %u can be taken for \"%s\"",
+                                    shape->what, n, shape->names[k].data);
                 }
             }
 
@@ -67,11 +71,8 @@ aiq_mcp_members(const aiq_mcp_ctx_t *x, uint32_t obj,
         }
 
         if (shape->closed) {
-            key = aiq_json_raw(x->doc, i);
-
             return aiq_fail(x->err, AIQ_D_RPC_INVALID,
-                            "%s: unknown member %.*s", shape->what,
-                            aiq_mcp_shown(key));
+                            "%s: member %u is not known", shape->what, n);
         }
     }
 

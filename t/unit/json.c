@@ -357,13 +357,13 @@ errors(void)
     parse(twice, sizeof(twice) - 1, 64, &err);
 
     ok(err.rc == AIQ_D_JSON_DUPLICATE_KEY && err.offset == 14
-       && strcmp(err.text, "line 3: key \"n\\u0061me\" appears twice") == 0,
-       "a duplicate is named: %s", err.text);
+       && strcmp(err.text, "line 3: the key at byte 1 of it appears twice")
+          == 0, "a duplicate is named by its place: %s", err.text);
 
     parse("{\"\xc3\xa9\":1,\"\xc3\xa9\":1}", 15, 64, &err);
 
-    ok(strcmp(err.text, "line 1: key \"\\xc3\\xa9\" appears twice") == 0,
-       "in printable bytes: %s", err.text);
+    ok(strcmp(err.text, "line 1: the key at byte 9 of it appears twice") == 0,
+       "and not by what it says: %s", err.text);
 
     s = malloc(5000);
 
@@ -378,8 +378,7 @@ errors(void)
     memcpy(s + 4007, "\":1}", 4);
 
     ok(parse(s, 4011, 64, &err) == AIQ_D_JSON_DUPLICATE_KEY
-       && strlen(err.text) < 120 && strstr(err.text, "kkk...\"") != NULL,
-       "and cut: %s", err.text);
+       && strstr(err.text, "kkk") == NULL, "however long it is: %s", err.text);
 
     free(s);
 

@@ -723,7 +723,7 @@ test_invoke(void)
         { "tool null", "{" AB ",\"tool\":null}", AIQ_D_INVOKE_INVALID,
           "tool" },
         { "Action", "{" AB ",\"Action\":\"b\"}", AIQ_D_RPC_AMBIGUOUS,
-          "Action" },
+          "can be taken for \"action\"" },
         { "token with a Kelvin sign", "{" AB ",\"to\\u212aen\":1}",
           AIQ_D_RPC_AMBIGUOUS, "token" },
         { "argument\\u017f", "{" AB ",\"argument\\u017f\":{}}",
