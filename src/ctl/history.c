@@ -91,24 +91,15 @@ aiq_ctl_plan_history(aiq_ctl_t *ctl)
         return aiq_ctl_usage(ctl, "which plan?  Give its hash, or --jti");
     }
 
-    code = aiq_ctl_org_name(ctl, aiq_ctl_opt(ctl, "org"), &org);
-
-    if (code == AIQ_CTL_OK) {
-        code = aiq_ctl_query_filter(ctl, &f);
-    }
+    code = aiq_ctl_query_begin(ctl, &org, &f, &dir);
 
     if (code != AIQ_CTL_OK) {
         return code;
     }
 
     h = aiq_mem_calloc(&ctl->mem, sizeof(aiq_ctl_history_t));
-    dir = aiq_ctl_opt(ctl, "audit");
 
-    if (dir == NULL) {
-        dir = aiq_ctl_path(ctl, ctl->dir, "audit");
-    }
-
-    if (h == NULL || dir == NULL) {
+    if (h == NULL) {
         return aiq_ctl_fault(ctl, AIQ_E_NO_MEMORY, "out of memory");
     }
 

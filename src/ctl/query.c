@@ -151,6 +151,34 @@ aiq_ctl_audit_index(aiq_ctl_t *ctl)
 
 
 int
+aiq_ctl_query_begin(aiq_ctl_t *ctl, aiq_str_t *org, aiq_audit_filter_t *f,
+    const char **dir)
+{
+    int  code;
+
+    code = aiq_ctl_org_name(ctl, aiq_ctl_opt(ctl, "org"), org);
+
+    if (code == AIQ_CTL_OK) {
+        code = aiq_ctl_query_filter(ctl, f);
+    }
+
+    if (code != AIQ_CTL_OK) {
+        return code;
+    }
+
+    *dir = aiq_ctl_opt(ctl, "audit");
+
+    if (*dir == NULL) {
+        *dir = aiq_ctl_path(ctl, ctl->dir, "audit");
+    }
+
+    return (*dir != NULL) ? AIQ_CTL_OK
+                          : aiq_ctl_fault(ctl, AIQ_E_NO_MEMORY,
+                                          "out of memory");
+}
+
+
+int
 aiq_ctl_query_filter(aiq_ctl_t *ctl, aiq_audit_filter_t *f)
 {
     int          code;

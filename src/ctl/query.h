@@ -18,6 +18,12 @@
 
 int aiq_ctl_query_filter(aiq_ctl_t *ctl, aiq_audit_filter_t *f);
 
+/* the same for a command about an org: --org, and the log, --audit or that of
+   the store */
+
+int aiq_ctl_query_begin(aiq_ctl_t *ctl, aiq_str_t *org,
+    aiq_audit_filter_t *f, const char **dir);
+
 /*
  * Asks the log.  AIQ_CTL_NO without a word if nothing was found; lines that
  * are no records are AIQ_CTL_FAULT after all that was found.

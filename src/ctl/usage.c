@@ -103,11 +103,7 @@ aiq_ctl_token_usage(aiq_ctl_t *ctl)
     aiq_ctl_usages_t    *u;
     aiq_audit_filter_t   f;
 
-    code = aiq_ctl_org_name(ctl, aiq_ctl_opt(ctl, "org"), &org);
-
-    if (code == AIQ_CTL_OK) {
-        code = aiq_ctl_query_filter(ctl, &f);
-    }
+    code = aiq_ctl_query_begin(ctl, &org, &f, &dir);
 
     if (code == AIQ_CTL_OK) {
         code = aiq_ctl_open_store(ctl, ctl->dir, 0);
@@ -118,13 +114,8 @@ aiq_ctl_token_usage(aiq_ctl_t *ctl)
     }
 
     u = aiq_mem_calloc(&ctl->mem, sizeof(aiq_ctl_usages_t));
-    dir = aiq_ctl_opt(ctl, "audit");
 
-    if (dir == NULL) {
-        dir = aiq_ctl_path(ctl, ctl->dir, "audit");
-    }
-
-    if (u == NULL || dir == NULL) {
+    if (u == NULL) {
         return aiq_ctl_fault(ctl, AIQ_E_NO_MEMORY, "out of memory");
     }
 
