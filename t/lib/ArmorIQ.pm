@@ -671,50 +671,62 @@ sub upstream {
     $self->{upstream_port} = $sock->sockport;
     $self->{hits_file} = "$self->{dir}/hits";
 
-    my $parent = $$;
-    my $pid = fork;
-    die "fork: $!" if !defined $pid;
+    my $file = $self->{hits_file};
 
-    if ($pid == 0) {
-        POSIX::setpgid(0, 0);
-
-        local $SIG{CHLD} = 'IGNORE';
-        local $SIG{TERM} = sub {
-            $SIG{TERM} = 'IGNORE';
-            kill 'TERM', 0;
-            POSIX::_exit(0);
-        };
-
-        my $sel = IO::Select->new($sock);
-
-        while (1) {
-
-            # a test that was killed leaves nobody who would end this
-
-            if (!$sel->can_read(1)) {
-                POSIX::_exit(0) if getppid() != $parent;
-                next;
-            }
-
-            my $c = $sock->accept or next;
-            my $child = fork;
-
-            if (defined $child && $child == 0) {
-                local $SIG{TERM} = 'DEFAULT';
-
-                close $sock;
-                serve($c, $self->{hits_file}, %o);
-                POSIX::_exit(0);
-            }
-
-            close $c;
-        }
-    }
-
-    close $sock;
-    push @{ $self->{pids} }, $pid;
+    push @{ $self->{pids} }, accept_all($sock, sub { serve($_[0], $file, %o) });
 
     return $self->{upstream_port};
+}
+
+# A process that accepts connections, and one more for each of them, which calls
+# $serve->($connection).  Returns its pid: it leads a process group, and TERM
+# ends all of it.
+
+sub accept_all {
+    my ($sock, $serve) = @_;
+    my $parent = $$;
+    my $pid = fork;
+
+    die "fork: $!" if !defined $pid;
+
+    if ($pid) {
+        close $sock;
+        return $pid;
+    }
+
+    POSIX::setpgid(0, 0);
+
+    local $SIG{CHLD} = 'IGNORE';
+    local $SIG{TERM} = sub {
+        $SIG{TERM} = 'IGNORE';
+        kill 'TERM', 0;
+        POSIX::_exit(0);
+    };
+
+    my $sel = IO::Select->new($sock);
+
+    while (1) {
+
+        # a test that was killed leaves nobody who would end this
+
+        if (!$sel->can_read(1)) {
+            POSIX::_exit(0) if getppid() != $parent;
+            next;
+        }
+
+        my $c = $sock->accept or next;
+        my $child = fork;
+
+        if (defined $child && $child == 0) {
+            local $SIG{TERM} = 'DEFAULT';
+
+            close $sock;
+            $serve->($c);
+            POSIX::_exit(0);
+        }
+
+        close $c;
+    }
 }
 
 # what reached it: requests as hashes; with a method, those JSON-RPC calls

@@ -18,7 +18,6 @@ use Exporter 'import';
 use Fcntl qw/:flock/;
 use IO::Select;
 use IO::Socket::INET;
-use POSIX ();
 use Socket qw/IPPROTO_TCP TCP_NODELAY/;
 use Time::HiRes qw/sleep time/;
 
@@ -333,54 +332,17 @@ sub raw_upstream {
                                      Listen => 128, ReuseAddr => 1)
         or die "listen $host:$port: $!";
 
-    my $parent = $$;
-    my $pid = fork;
-    die "fork: $!" if !defined $pid;
+    return ArmorIQ::accept_all($sock, sub {
+        my ($c) = @_;
 
-    if ($pid) {
-        close $sock;
-        return $pid;
-    }
+        local $SIG{PIPE} = 'IGNORE';
 
-    POSIX::setpgid(0, 0);
+        $c->autoflush(1);
+        $c->setsockopt(IPPROTO_TCP, TCP_NODELAY, 1);
 
-    local $SIG{PIPE} = 'IGNORE';
-    local $SIG{CHLD} = 'IGNORE';
-    local $SIG{TERM} = sub {
-        $SIG{TERM} = 'IGNORE';
-        kill 'TERM', 0;
-        POSIX::_exit(0);
-    };
-
-    my $sel = IO::Select->new($sock);
-
-    while (1) {
-
-        # a test that was killed leaves nobody who would end this
-
-        if (!$sel->can_read(1)) {
-            POSIX::_exit(0) if getppid() != $parent;
-            next;
-        }
-
-        my $c = $sock->accept or next;
-        my $child = fork;
-
-        if (defined $child && $child == 0) {
-            local $SIG{TERM} = 'DEFAULT';
-
-            close $sock;
-            $c->autoflush(1);
-            $c->setsockopt(IPPROTO_TCP, TCP_NODELAY, 1);
-
-            my $buf = '';
-            1 while serve($c, \$buf, $file, $answers);
-
-            POSIX::_exit(0);
-        }
-
-        close $c;
-    }
+        my $buf = '';
+        1 while serve($c, \$buf, $file, $answers);
+    });
 }
 
 sub raw_seen {
