@@ -23,6 +23,7 @@ static void test_crash(void);
 static void test_every_byte(void);
 static void test_forged(void);
 static void test_record(void);
+static void test_between(void);
 static void test_missing(void);
 static void test_kept(void);
 static void test_alone(void);
@@ -38,6 +39,9 @@ static int signed_by(const char *dir, const aiq_audit_keys_t *k);
 static char *rotated(void);
 static size_t key_note(char *buf, size_t size, int old, int new, int by,
     const char *origin, uint64_t at);
+static void root_of(const char *dir, unsigned n, aiq_hash_t root);
+static aiq_str_t key_body(const char *note, size_t len, char *buf,
+    size_t size);
 
 
 /* bytes that seeds consist of; a signer finds the one of its key */
@@ -540,7 +544,6 @@ test_record(void)
     char                  buf[4096], note[AIQ_AUDIT_KEY_NOTE];
     size_t                len;
     aiq_err_t             err;
-    aiq_out_t             out;
     aiq_audit_t          *a;
     aiq_audit_keys_t      k;
     aiq_audit_report_t    r;
@@ -557,16 +560,8 @@ test_record(void)
               : key_note(note, sizeof(note), 0x42, 0x43, n == 1 ? 0x99 : 0x42,
                          "example.com/audit", 5);
 
-        aiq_out_init(&out, buf, sizeof(buf));
-        aiq_out_str(&out, "\"note\":");
-        aiq_out_json(&out, (aiq_str_t) { len, (unsigned char *) note });
-        log = strndup(buf, aiq_out_done(&out).len);
-
-        aiq_out_init(&out, buf, sizeof(buf));
-        aiq_audit_write_event(&out, "KEY", BASE, str(""), str(log));
-
         a = reopen(dir);
-        put(a, aiq_out_done(&out), NULL, &err);
+        put(a, key_body(note, len, buf, sizeof(buf)), NULL, &err);
         aiq_audit_close(a);
 
         ok(verify(dir, &r) == AIQ_AUDIT_SIGNATURE && r.seq == 6,
@@ -589,6 +584,118 @@ test_record(void)
     two = strndup(log, (size_t) (at - log));
     spit(path(dir, "checkpoint"), two, strlen(two));
     ok(verify(dir, NULL) == 0, "the older one is by the older key");
+}
+
+
+/* of the first records of the first segment */
+
+static void
+root_of(const char *dir, unsigned n, aiq_hash_t root)
+{
+    char            *text, *p, *lf;
+    size_t           len;
+    aiq_hash_t       leaf;
+    aiq_frontier_t   f;
+
+    text = slurp(seg(dir, 1), &len);
+    aiq_frontier_init(&f);
+
+    for (p = text; n--; p = lf + 1) {
+        lf = strchr(p, '\n');
+        aiq_merkle_leaf(crypto, (aiq_str_t) { (size_t) (lf - p),
+                                              (unsigned char *) p }, leaf);
+        aiq_frontier_add(crypto, &f, leaf);
+    }
+
+    aiq_frontier_root(crypto, &f, root);
+    free(text);
+}
+
+
+static aiq_str_t
+key_body(const char *note, size_t len, char *buf, size_t size)
+{
+    char       members[2 * AIQ_AUDIT_KEY_NOTE];
+    aiq_out_t  out;
+    aiq_str_t  s;
+
+    aiq_out_init(&out, members, sizeof(members));
+    aiq_out_str(&out, "\"note\":");
+    aiq_out_json(&out, (aiq_str_t) { len, (unsigned char *) note });
+    s = aiq_out_done(&out);
+
+    aiq_out_init(&out, buf, size);
+    aiq_audit_write_event(&out, "KEY", BASE, str(""), s);
+
+    return aiq_out_done(&out);
+}
+
+
+/*
+ * The new key signs nothing before the record that declares it, though it
+ * could be told from the note that it may.
+ */
+
+static void
+test_between(void)
+{
+    int                  n;
+    char                *dir, note[AIQ_AUDIT_KEY_NOTE], buf[8192];
+    size_t               len;
+    aiq_err_t            err;
+    aiq_out_t            out;
+    aiq_str_t            text;
+    aiq_hash_t           root;
+    aiq_vkey_t           v[2];
+    aiq_audit_t         *log;
+    unsigned char        seed[2][AIQ_KEY_LEN], pub[AIQ_KEY_LEN];
+    aiq_checkpoint_t     cp;
+    aiq_audit_report_t   r;
+
+    for (n = 0; n < 2; n++) {
+        memset(seed[n], 0x42 + n, AIQ_KEY_LEN);
+        aiq_ed25519_public(crypto, seed[n], pub);
+        aiq_vkey_init(&v[n], str("example.com/audit"), pub, crypto);
+    }
+
+    for (n = 6; n < 9; n++) {
+        dir = fresh();
+        add(dir, 5);
+        sign(signer(dir));
+        add(dir, 2);
+
+        root_of(dir, 5, root);
+        aiq_out_init(&out, note, sizeof(note));
+        aiq_audit_key_note(&out, &v[0], seed[0], &v[1], seed[1], 5,
+                           (const unsigned char *) root, crypto);
+        len = aiq_out_done(&out).len;
+
+        log = reopen(dir);
+        put(log, key_body(note, len, buf, sizeof(buf)), NULL, &err);
+        aiq_audit_close(log);
+        spit(path(dir, "keys"), note, len);
+
+        ok(verify(dir, &r) == 0, "the record is the third behind the note");
+
+        cp.origin = v[1].name;
+        cp.size = (uint64_t) n;
+        aiq_str_null(&cp.extension);
+        root_of(dir, (unsigned) n, cp.root);
+
+        aiq_out_init(&out, buf, sizeof(buf));
+        aiq_checkpoint_write(&out, &cp);
+        text = aiq_out_done(&out);
+        aiq_out_init(&out, note, sizeof(note));
+        aiq_note_sign(&out, text, &v[1], seed[1], crypto);
+
+        text = aiq_out_done(&out);
+        unlink(path(dir, "checkpoints"));
+        spit(path(dir, "checkpoint"), text.data, text.len);
+        spit(path(dir, "checkpoints"), text.data, text.len);
+
+        ok(verify(dir, &r) == (n == 8 ? 0 : AIQ_AUDIT_SIGNATURE),
+           "the new key over %d records: %s", n, r.text);
+    }
 }
 
 
@@ -741,6 +848,7 @@ main(void)
     test_every_byte();
     test_forged();
     test_record();
+    test_between();
     test_missing();
     test_kept();
     test_alone();
