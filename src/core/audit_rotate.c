@@ -28,6 +28,8 @@ static int aiq_audit_due(aiq_audit_t *log, size_t len, int64_t now_us);
 static int64_t aiq_audit_begun(aiq_audit_t *log);
 static aiq_rc_t aiq_audit_next(aiq_audit_t *log, int64_t now_us,
     aiq_crypto_t *c, aiq_err_t *err);
+static aiq_rc_t aiq_audit_head(const aiq_audit_t *log, void *buf, size_t size,
+    int64_t now_us, aiq_str_t *head, aiq_err_t *err);
 static void aiq_audit_release(int fd, uint64_t size);
 static int aiq_audit_extend(aiq_audit_t *log, size_t len);
 
@@ -190,36 +192,19 @@ aiq_audit_next(aiq_audit_t *log, int64_t now_us, aiq_crypto_t *c,
     aiq_err_t *err)
 {
     int            fd;
-    char           name[AIQ_AUDIT_NAME_LEN + 1];
     aiq_rc_t       rc;
     uint64_t       size;
-    aiq_out_t      out, m;
-    aiq_str_t      body, inst;
-    unsigned char  head[512], members[256];
+    aiq_str_t      head;
+    unsigned char  buf[512];
 
     rc = aiq_audit_room(log, AIQ_AUDIT_LINE_MAX, err);
-    if (rc != AIQ_OK) {
-        return rc;
+
+    if (rc == AIQ_OK) {
+        rc = aiq_audit_head(log, buf, sizeof(buf), now_us, &head, err);
     }
 
-    aiq_audit_name(log->first, name);
-
-    aiq_out_init(&m, members, sizeof(members));
-
-    aiq_out_str(&m, "\"seg\":\"");
-    aiq_out_str(&m, name);
-    aiq_out_str(&m, "\",\"size\":");
-    aiq_out_int(&m, (int64_t) log->size);
-    aiq_out_str(&m, ",\"records\":");
-    aiq_out_int(&m, (int64_t) (log->seq - log->first + 1));
-
-    aiq_str_null(&inst);
-    aiq_out_init(&out, head, sizeof(head));
-
-    aiq_audit_write_event(&out, "ROTATE", now_us, inst, aiq_out_done(&m));
-
-    if (m.failed || out.failed) {
-        return aiq_fail(err, AIQ_E_INTERNAL, "no room for a ROTATE record");
+    if (rc != AIQ_OK) {
+        return rc;
     }
 
     if (fdatasync(log->seg) != 0) {
@@ -233,9 +218,8 @@ aiq_audit_next(aiq_audit_t *log, int64_t now_us, aiq_crypto_t *c,
 
     fd = dup(log->seg);
     size = log->size;
-    body = aiq_out_done(&out);
 
-    rc = aiq_audit_begin(log, &body, NULL, 0, now_us, c, NULL, err);
+    rc = aiq_audit_begin(log, &head, NULL, 0, now_us, c, NULL, err);
 
     if (fd != -1) {
 
@@ -247,6 +231,43 @@ aiq_audit_next(aiq_audit_t *log, int64_t now_us, aiq_crypto_t *c,
     }
 
     return rc;
+}
+
+
+/* how the newest segment ends */
+
+static aiq_rc_t
+aiq_audit_head(const aiq_audit_t *log, void *buf, size_t size,
+    int64_t now_us, aiq_str_t *head, aiq_err_t *err)
+{
+    char           name[AIQ_AUDIT_NAME_LEN + 1];
+    aiq_out_t      out, m;
+    aiq_str_t      inst;
+    unsigned char  members[256];
+
+    aiq_audit_name(log->first, name);
+
+    aiq_out_init(&m, members, sizeof(members));
+
+    aiq_out_str(&m, "\"seg\":\"");
+    aiq_out_str(&m, name);
+    aiq_out_str(&m, "\",\"size\":");
+    aiq_out_int(&m, (int64_t) log->size);
+    aiq_out_str(&m, ",\"records\":");
+    aiq_out_int(&m, (int64_t) (log->seq - log->first + 1));
+
+    aiq_str_null(&inst);
+    aiq_out_init(&out, buf, size);
+
+    aiq_audit_write_event(&out, "ROTATE", now_us, inst, aiq_out_done(&m));
+
+    *head = aiq_out_done(&out);
+
+    if (m.failed || out.failed) {
+        return aiq_fail(err, AIQ_E_INTERNAL, "no room for a ROTATE record");
+    }
+
+    return AIQ_OK;
 }
 
 

@@ -28,6 +28,8 @@ static aiq_rc_t aiq_audit_line(aiq_audit_t *log, aiq_audit_batch_t *b,
 static aiq_rc_t aiq_audit_build(aiq_audit_t *log, aiq_audit_batch_t *b,
     const aiq_str_t *bodies, unsigned n, aiq_crypto_t *c,
     aiq_audit_pos_t *pos, aiq_err_t *err);
+static void aiq_audit_became(aiq_audit_t *log, const aiq_audit_batch_t *b,
+    int fd, const struct stat *st);
 static aiq_rc_t aiq_audit_recovery(aiq_audit_t *log, aiq_out_t *out,
     int64_t now_us, aiq_crypto_t *c, aiq_err_t *err);
 static aiq_rc_t aiq_audit_write(aiq_audit_t *log, const aiq_audit_batch_t *b,
@@ -161,31 +163,48 @@ aiq_audit_begin(aiq_audit_t *log, const aiq_str_t *head,
         return rc;
     }
 
+    aiq_audit_became(log, &b, fd, &st);
+
+    log->ahead = ahead ? b.len + ahead : 0;
+    log->begun = now_us;
+
+    /* the name may be lost with the power: do not build on it */
+
+    if (rc != AIQ_OK) {
+        log->dead = 1;
+        log->whole = n;
+        log->from = b.seq - (n ? n - 1 : 0);
+        log->to = b.seq;
+    }
+
+    return rc;
+}
+
+
+/* the segment that there is now, and all of it is what has been written */
+
+static void
+aiq_audit_became(aiq_audit_t *log, const aiq_audit_batch_t *b, int fd,
+    const struct stat *st)
+{
     if (log->seg != -1) {
         (void) close(log->seg);
     }
 
     log->seg = fd;
     log->first = log->seq + 1;
-    log->dev = st.st_dev;
-    log->ino = st.st_ino;
-    log->size = b.len;
-    log->end = b.len;
-    log->seq = b.seq;
-    memcpy(log->leaf, b.leaf, AIQ_HASH_LEN);
+    log->dev = st->st_dev;
+    log->ino = st->st_ino;
+    log->size = b->len;
+    log->end = b->len;
+    log->seq = b->seq;
+    memcpy(log->leaf, b->leaf, AIQ_HASH_LEN);
     log->unsynced = 0;
-    log->ahead = ahead ? b.len + ahead : 0;
-    log->begun = now_us;
     log->known = 1;
-
-    /* the name may be lost with the power: do not build on it */
-
-    log->dead = (rc != AIQ_OK);
-    log->whole = log->dead ? n : 0;
-    log->from = log->dead ? b.seq - (n ? n - 1 : 0) : 0;
-    log->to = log->dead ? b.seq : 0;
-
-    return rc;
+    log->dead = 0;
+    log->whole = 0;
+    log->from = 0;
+    log->to = 0;
 }
 
 

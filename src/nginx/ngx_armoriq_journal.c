@@ -18,6 +18,7 @@ static void ngx_armoriq_journal_post(ngx_armoriq_journal_t *j);
 static void ngx_armoriq_journal_thread(void *data, ngx_log_t *log);
 static ngx_uint_t ngx_armoriq_journal_tell(ngx_armoriq_journal_t *j);
 static void ngx_armoriq_journal_event(ngx_event_t *ev);
+static void ngx_armoriq_journal_wake(ngx_armoriq_journal_t *j, uint64_t done);
 static void ngx_armoriq_journal_signed(ngx_armoriq_journal_t *j);
 static void ngx_armoriq_journal_retry(ngx_event_t *ev);
 static ngx_uint_t ngx_armoriq_journal_result(ngx_armoriq_journal_t *j,
@@ -319,8 +320,6 @@ ngx_armoriq_journal_event(ngx_event_t *ev)
 {
     uint64_t                done;
     ngx_uint_t              failed, low, pending;
-    ngx_queue_t            *q, ready;
-    ngx_armoriq_ctx_t      *ctx;
     ngx_armoriq_shctx_t    *sh;
     ngx_armoriq_journal_t  *j;
 
@@ -362,6 +361,18 @@ ngx_armoriq_journal_event(ngx_event_t *ev)
     if (pending && !failed) {
         ngx_armoriq_journal_post(j);
     }
+
+    ngx_armoriq_journal_wake(j, done);
+}
+
+
+/* those whose record has a result; who goes on may append others */
+
+static void
+ngx_armoriq_journal_wake(ngx_armoriq_journal_t *j, uint64_t done)
+{
+    ngx_queue_t        *q, ready;
+    ngx_armoriq_ctx_t  *ctx;
 
     ngx_queue_init(&ready);
 

@@ -24,6 +24,8 @@ static void ngx_armoriq_life_begin(ngx_armoriq_worker_t *w, char *kind);
 static ngx_uint_t ngx_armoriq_life_enter(ngx_armoriq_worker_t *w);
 static void ngx_armoriq_life_sweep(ngx_armoriq_shctx_t *sh);
 static void ngx_armoriq_life_tick(ngx_event_t *ev);
+static ngx_uint_t ngx_armoriq_life_quiet(ngx_armoriq_worker_t *w,
+    uint64_t *quiet, ngx_uint_t *low);
 static ngx_msec_t ngx_armoriq_life_next(ngx_armoriq_worker_t *w,
     ngx_msec_t quiet);
 static void ngx_armoriq_life_event(ngx_armoriq_worker_t *w, char *kind,
@@ -313,19 +315,14 @@ ngx_armoriq_life_low(ngx_armoriq_worker_t *w)
 }
 
 
-/* silence is told from records that are gone by saying that it is silence */
-
 static void
 ngx_armoriq_life_tick(ngx_event_t *ev)
 {
     u_char                 buf[64];
-    uint64_t               now, quiet;
+    uint64_t               quiet;
     aiq_out_t              m;
-    ngx_uint_t             low, beat;
+    ngx_uint_t             low;
     ngx_msec_t             next;
-    ngx_slab_pool_t       *shpool;
-    ngx_armoriq_zone_t    *zone;
-    ngx_armoriq_shctx_t   *sh;
     ngx_armoriq_worker_t  *w;
 
     if (ngx_exiting) {
@@ -333,29 +330,8 @@ ngx_armoriq_life_tick(ngx_event_t *ev)
     }
 
     w = ev->data;
-    zone = w->conf->zone->data;
-    shpool = zone->shpool;
-    sh = zone->sh;
 
-    now = ngx_armoriq_life_now();
-
-    ngx_shmtx_lock(&shpool->mutex);
-
-    low = sh->low;
-    quiet = now - ngx_min(now, sh->wrote);
-
-    /* what is on its way is as good */
-
-    beat = w->conf->heartbeat && quiet >= w->conf->heartbeat
-           && sh->head == sh->tail;
-
-    if (beat) {
-        sh->wrote = now;
-    }
-
-    ngx_shmtx_unlock(&shpool->mutex);
-
-    if (beat) {
+    if (ngx_armoriq_life_quiet(w, &quiet, &low)) {
         aiq_out_init(&m, buf, sizeof(buf));
         aiq_out_str(&m, "\"idle\":");
         aiq_out_int(&m, (int64_t) (quiet / 1000));
@@ -374,6 +350,45 @@ ngx_armoriq_life_tick(ngx_event_t *ev)
     if (next) {
         ngx_add_timer(ev, next);
     }
+}
+
+
+/*
+ * 1 if it is for this worker to say that nothing happens: silence is told from
+ * records that are gone by saying that it is silence.
+ */
+
+static ngx_uint_t
+ngx_armoriq_life_quiet(ngx_armoriq_worker_t *w, uint64_t *quiet,
+    ngx_uint_t *low)
+{
+    uint64_t              now;
+    ngx_uint_t            beat;
+    ngx_armoriq_zone_t   *zone;
+    ngx_armoriq_shctx_t  *sh;
+
+    zone = w->conf->zone->data;
+    sh = zone->sh;
+
+    now = ngx_armoriq_life_now();
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    *low = sh->low;
+    *quiet = now - ngx_min(now, sh->wrote);
+
+    /* what is on its way is as good */
+
+    beat = w->conf->heartbeat && *quiet >= w->conf->heartbeat
+           && sh->head == sh->tail;
+
+    if (beat) {
+        sh->wrote = now;
+    }
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    return beat;
 }
 
 
