@@ -18,6 +18,7 @@ use Time::HiRes qw/sleep/;
 use lib "$FindBin::Bin/lib";
 use ArmorIQ;
 use ArmorIQ::Bypass;
+use ArmorIQ::Roads;
 
 
 # ports: 0, 1 all roads; 2, 3 "merge_slashes off"; 4, 5 "armoriq on" in
@@ -39,8 +40,6 @@ server { listen 127.0.0.1:%%PORT8%%;
          add_header X-Accel-Redirect $arg_x;
          location / { return 200 "open"; } }
 EOF
-
-# "armoriq on;" becomes an MCP server of its own where there may be one
 
 my $locations = <<'EOF';
 location /      { proxy_pass http://g; }
@@ -173,10 +172,7 @@ location ~ /re { proxy_pass http://bare; }
 location = /x  { proxy_pass http://bare; }
 EOF
 
-my @names;
-
-$locations =~ s{^(location[ ]+(?:=[ ])?/(\w+)/?\s*\{[^\}]*?armoriq[ ]on;)}
-               {push @names, "mcp-$2"; "$1 armoriq_mcp mcp-$2;"}gemx;
+($locations, my @names) = with_servers($locations);
 
 push @names, 'mcp-inv';
 
@@ -190,7 +186,7 @@ my $t = ArmorIQ->new(ports => 9);
 
 my $key = $t->init_store(mcps => \@names);
 
-$t->upstream(answer => \&answer);
+$t->upstream(answer => answering(body => 1));
 
 mkdir $t->dir() . '/ssi';
 $t->write('users', "u:{PLAIN}p\n");
@@ -222,13 +218,7 @@ EOF
 
 $t->run($conf);
 
-my $jws = $t->issue_token(seconds => 3600, plan => {
-    goal => 'roads',
-    steps => [ map { { action => 'call', mcp => $_, max_uses => 100000 } }
-               @names ],
-})->{jws};
-
-ok($jws, 'token') or BAIL_OUT('no token');
+my $jws = token_for($t, 'roads', @names);
 
 my $b = ArmorIQ::Bypass->new($t, 'bypass_roads', jws => $jws, key => $key,
                              logs => [ 'drop', 'bare' ]);
@@ -530,22 +520,4 @@ sub attempts {
 
         is($last->{attempts}, $want, "$name: the record says so");
     };
-}
-
-# the guarded server: in a fork, so it sees nothing of the test
-
-sub answer {
-    my ($req) = @_;
-    my $uri = $req->{uri};
-
-    return [ 206, "Content-Range: bytes $1-$2/8\r\n", 'abcd' ]
-        if $uri =~ m{^/sl} && ($req->{headers}{range} || '')
-                              =~ /(\d+)-(\d+)/;
-    return [ 200, "X-Accel-Redirect: $1\r\n", '' ]
-        if $uri =~ /[?&]x=([^&]+)/ || $req->{body} =~ m/"x":"([^"]+)"/;
-    return [ $1, '', '{}' ] if $uri =~ /[?&]status=(\d+)/;
-    return [ 200, "Content-Type: text/html\r\n",
-             '{"a":"<!--#include virtual="/MCP/i" -->'
-             . '<!--#include virtual="/mcp/i" -->"}' ] if $uri =~ m{^/ssa};
-    return [ 200, "Content-Type: application/json\r\n", '{}' ];
 }

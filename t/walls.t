@@ -19,6 +19,7 @@ use Time::HiRes qw/sleep/;
 use lib "$FindBin::Bin/lib";
 use ArmorIQ;
 use ArmorIQ::HTTP2;
+use ArmorIQ::Roads;
 
 
 my @logs = qw/second drop grpc fcgi bare/;
@@ -65,8 +66,6 @@ server { listen 127.0.0.1:%%PORT7%%;
          add_header X-Accel-Redirect $arg_x;
          location / { return 200 "open"; } }
 EOF
-
-# "armoriq on;" becomes an MCP server of its own where there may be one
 
 my $locations = <<'EOF';
 location /mcp  { armoriq on; proxy_pass http://g; }
@@ -181,15 +180,12 @@ $locations .= "location /$_/ { armoriq on; proxy_pass http://$_;"
               . "\nlocation /" . uc($_) . "/ { proxy_pass http://$_; }\n"
     for @balancers;
 
-my @names;
-
-$locations =~ s{^(location[ ](?:=[ ])?/(\w+)/?\s*\{[^\}]*?armoriq[ ]on;)}
-               {push @names, "mcp-$2"; "$1 armoriq_mcp mcp-$2;"}gemx;
+($locations, my @names) = with_servers($locations);
 
 my $t = ArmorIQ->new(ports => 8);
 
 $t->init_store(mcps => \@names);
-$t->upstream(answer => \&answer);
+$t->upstream(answer => answering());
 
 mkdir $t->dir() . '/ssi';
 $t->write('ssi/mcp.html', '[<!--#include virtual="/mcp/ssi" -->]');
@@ -215,13 +211,7 @@ EOF
 
 $t->run($http);
 
-my $jws = $t->issue_token(seconds => 3600, plan => {
-    goal => 'walls',
-    steps => [ map { { action => 'call', mcp => $_, max_uses => 100000 } }
-               @names ],
-})->{jws};
-
-ok($jws, 'token') or BAIL_OUT('no token');
+my $jws = token_for($t, 'walls', @names);
 
 
 # What each road is worth: to somebody without a token, to a token whose plan
@@ -452,24 +442,6 @@ sub call {
     return json_text({ jsonrpc => '2.0', id => 1, method => 'tools/call',
                        params => { name => $tool,
                                    arguments => $args || {} } });
-}
-
-# the guarded server: in a fork, so it sees nothing of the test
-
-sub answer {
-    my ($req) = @_;
-    my $uri = $req->{uri};
-
-    return [ 206, "Content-Range: bytes $1-$2/8\r\n", 'abcd' ]
-        if $uri =~ m{^/sl} && ($req->{headers}{range} || '')
-                              =~ /(\d+)-(\d+)/;
-    return [ 200, "X-Accel-Redirect: $1\r\n", '' ]
-        if $uri =~ /[?&]x=([^&]+)/;
-    return [ $1, '', '{}' ] if $uri =~ /[?&]status=(\d+)/;
-    return [ 200, "Content-Type: text/html\r\n",
-             '{"a":"<!--#include virtual="/MCP/i" -->'
-             . '<!--#include virtual="/mcp/i" -->"}' ] if $uri =~ m{^/ssa};
-    return [ 200, "Content-Type: application/json\r\n", '{}' ];
 }
 
 # how many requests reached a server behind the walls
