@@ -97,7 +97,7 @@ aiq_audit_follow_log(aiq_audit_follow_t *f, aiq_err_t *err)
     rc = aiq_audit_genesis(f->reader.dir, f->crypto, f->at.leaf, err);
 
     if (rc == AIQ_OK) {
-        rc = aiq_audit_keys(f->reader.dir, &keys, f->crypto, err);
+        rc = aiq_audit_first_key(f->reader.dir, &keys, f->crypto, err);
     }
 
     if (rc == AIQ_DECLINED) {

@@ -75,7 +75,7 @@ const aiq_ctl_opt_t  aiq_ctl_audit_ship_opts[] = {
 
 static const aiq_ship_metric_t  aiq_ship_metric[] = {
 
-    { "up", "gauge", "Whether the last delivery worked.",
+    { "up", "gauge", "0 if the last delivery failed, or the sink has ended.",
       aiq_ship_metric_up },
     { "stopped", "gauge", "Whether the sink has ended; the log says why.",
       aiq_ship_metric_stopped },

@@ -64,6 +64,10 @@ static int aiq_ship_conf_url(aiq_ctl_t *ctl, const aiq_ship_conf_t *conf,
 static int aiq_ship_conf_url_parts(aiq_ctl_t *ctl,
     const aiq_ship_conf_t *conf, const char *key, const char **url,
     const char *path, CURLU *u);
+static const char *aiq_ship_conf_url_wrong(const aiq_ship_conf_t *conf,
+    CURLU *u, const char *scheme, const char *host);
+static int aiq_ship_conf_url_make(aiq_ctl_t *ctl, const aiq_ship_conf_t *conf,
+    CURLU *u, const char *scheme, const char *path, const char **url);
 static int aiq_ship_conf_loopback(const char *host);
 
 
@@ -672,22 +676,16 @@ aiq_ship_conf_url(aiq_ctl_t *ctl, const aiq_ship_conf_t *conf,
 }
 
 
-/*
- * For libcurl syslog is "http" and "https", of which it makes the connection
- * only.  The URL is not repeated: there may be a key in it after all.
- */
+/* the URL is not repeated: there may be a key in it after all */
 
 static int
 aiq_ship_conf_url_parts(aiq_ctl_t *ctl, const aiq_ship_conf_t *conf,
     const char *key, const char **url, const char *path, CURLU *u)
 {
-    int          tls, syslog;
-    char        *scheme, *host, *old, *full;
+    char        *scheme, *host, *old;
     const char  *what;
 
-    syslog = (conf->type == AIQ_SHIP_SYSLOG);
-    scheme = host = old = full = NULL;
-    what = NULL;
+    scheme = host = old = NULL;
 
     if (curl_url_set(u, CURLUPART_URL, *url, CURLU_NON_SUPPORT_SCHEME)
            != CURLUE_OK
@@ -696,78 +694,115 @@ aiq_ship_conf_url_parts(aiq_ctl_t *ctl, const aiq_ship_conf_t *conf,
         || curl_url_get(u, CURLUPART_PATH, &old, 0) != CURLUE_OK)
     {
         what = "is not a URL with a host";
-        goto done;
+
+    } else {
+        what = aiq_ship_conf_url_wrong(conf, u, scheme, host);
     }
 
-    tls = (strcmp(scheme, syslog ? "tls" : "https") == 0);
-
-    if (!tls && strcmp(scheme, syslog ? "tcp" : "http") != 0) {
-        what = syslog ? "must begin with tls:// or tcp://"
-                      : "must begin with https:// or http://";
-        goto done;
-    }
-
-    if (!tls && !conf->plain && !aiq_ship_conf_loopback(host)) {
-        what = "is without TLS and not of this machine; \"allow_plain\":true"
-               " allows that";
-        goto done;
-    }
-
-    if (curl_url_get(u, CURLUPART_USER, &full, 0) == CURLUE_OK
-        || curl_url_get(u, CURLUPART_PASSWORD, &full, 0) == CURLUE_OK)
-    {
-        what = "must not hold a user or a password";
-        goto done;
-    }
-
-    if (conf->type == AIQ_SHIP_SENTINEL && *path
-        && (strcmp(old, "/") != 0
-            || curl_url_set(u, CURLUPART_QUERY, "api-version=2023-01-01", 0)
-               != CURLUE_OK))
+    if (what == NULL && strcmp(old, "/") != 0
+        && (conf->type == AIQ_SHIP_SYSLOG
+            || (conf->type == AIQ_SHIP_SENTINEL && *path)))
     {
         what = "must not hold a path";
-        goto done;
     }
 
-    if (syslog && strcmp(old, "/") != 0) {
-        what = "must not hold a path";
-        goto done;
-    }
-
-    if (curl_url_set(u, CURLUPART_SCHEME, tls ? "https" : "http", 0)
-           != CURLUE_OK
-        || curl_url_set(u, CURLUPART_FRAGMENT, NULL, 0) != CURLUE_OK
-        || (*path && strcmp(old, "/") == 0
-            && curl_url_set(u, CURLUPART_PATH, path, 0) != CURLUE_OK)
-        || (syslog && curl_url_get(u, CURLUPART_PORT, &full, 0) != CURLUE_OK
-            && curl_url_set(u, CURLUPART_PORT, tls ? "6514" : "514", 0)
-               != CURLUE_OK))
+    if (what == NULL
+        && aiq_ship_conf_url_make(ctl, conf, u, scheme,
+                                  strcmp(old, "/") == 0 ? path : "", url)
+           != 0)
     {
         what = "is not usable";
-        goto done;
     }
-
-    curl_free(full);
-    full = NULL;
-
-    if (curl_url_get(u, CURLUPART_URL, &full, 0) == CURLUE_OK) {
-        *url = aiq_ship_conf_dup(ctl, full);
-    }
-
-    if (full == NULL || *url == NULL) {
-        what = "is too long";
-    }
-
-done:
 
     curl_free(scheme);
     curl_free(host);
     curl_free(old);
-    curl_free(full);
 
     return what ? aiq_ctl_usage(ctl, "sink \"%s\": \"%s\" %s", conf->name,
                                 key, what)
                 : AIQ_CTL_OK;
+}
+
+
+static const char *
+aiq_ship_conf_url_wrong(const aiq_ship_conf_t *conf, CURLU *u,
+    const char *scheme, const char *host)
+{
+    int    tls, syslog;
+    char  *part;
+
+    syslog = (conf->type == AIQ_SHIP_SYSLOG);
+    tls = (strcmp(scheme, syslog ? "tls" : "https") == 0);
+
+    if (!tls && strcmp(scheme, syslog ? "tcp" : "http") != 0) {
+        return syslog ? "must begin with tls:// or tcp://"
+                      : "must begin with https:// or http://";
+    }
+
+    if (!tls && !conf->plain && !aiq_ship_conf_loopback(host)) {
+        return "is without TLS and not of this machine;"
+               " \"allow_plain\":true allows that";
+    }
+
+    part = NULL;
+
+    if (curl_url_get(u, CURLUPART_USER, &part, 0) == CURLUE_OK
+        || curl_url_get(u, CURLUPART_PASSWORD, &part, 0) == CURLUE_OK)
+    {
+        curl_free(part);
+        return "must not hold a user or a password";
+    }
+
+    return NULL;
+}
+
+
+/*
+ * For libcurl syslog is "http" and "https", of which it makes the connection
+ * only.  0, or -1.
+ */
+
+static int
+aiq_ship_conf_url_make(aiq_ctl_t *ctl, const aiq_ship_conf_t *conf, CURLU *u,
+    const char *scheme, const char *path, const char **url)
+{
+    int    tls, bad;
+    char  *port, *full;
+
+    tls = (strcmp(scheme, "tls") == 0 || strcmp(scheme, "https") == 0);
+
+    bad = curl_url_set(u, CURLUPART_SCHEME, tls ? "https" : "http", 0);
+    bad |= curl_url_set(u, CURLUPART_FRAGMENT, NULL, 0);
+
+    if (*path) {
+        bad |= curl_url_set(u, CURLUPART_PATH, path, 0);
+    }
+
+    if (conf->type == AIQ_SHIP_SENTINEL && *path) {
+        bad |= curl_url_set(u, CURLUPART_QUERY, "api-version=2023-01-01", 0);
+    }
+
+    port = NULL;
+
+    if (conf->type == AIQ_SHIP_SYSLOG
+        && curl_url_get(u, CURLUPART_PORT, &port, 0) != CURLUE_OK)
+    {
+        bad |= curl_url_set(u, CURLUPART_PORT, tls ? "6514" : "514", 0);
+    }
+
+    curl_free(port);
+
+    full = NULL;
+
+    if (bad || curl_url_get(u, CURLUPART_URL, &full, 0) != CURLUE_OK) {
+        return -1;
+    }
+
+    *url = aiq_ship_conf_dup(ctl, full);
+
+    curl_free(full);
+
+    return *url ? 0 : -1;
 }
 
 

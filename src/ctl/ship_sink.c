@@ -119,6 +119,7 @@ aiq_ship_sink_begin(aiq_ship_sink_t *s)
     (void) pthread_mutex_lock(&s->ship->mutex);
 
     s->stat.seq = s->cursor.seq;
+    s->stat.up = 1;
 
     (void) pthread_mutex_unlock(&s->ship->mutex);
 

@@ -87,6 +87,16 @@ void
 aiq_ship_syslog_close(aiq_ship_sink_t *s)
 {
     if (s->curl) {
+
+        /*
+         * What was not read makes a reset of the end of a connection, and
+         * that takes from the other side what it has not read yet.
+         */
+
+        if (s->busy) {
+            (void) aiq_ship_syslog_alive(s);
+        }
+
         curl_easy_cleanup(s->curl);
         s->curl = NULL;
     }

@@ -3,7 +3,7 @@ package ArmorIQ::Ship;
 # What the tests of "armoriqctl audit ship" stand on, in core Perl: a log that
 # is written here, and collectors that do as they are told.
 #
-#     my $l = ArmorIQ::Ship->new();
+#     my $l = ArmorIQ::Ship->new();         # log => DIR: one of somebody else
 #     $l->append(10);                       # records of all kinds
 #     my $http = $l->http_sink('name');     # 127.0.0.1:$http->{port}
 #     $http->tell('429 1');                 # from the next request on
@@ -39,7 +39,7 @@ my @users = ('alice@example.com', 'b"o\\b]', "m\x{fc}ller \x{4f60}", "x\ny",
              '', "\x{1f600}]");
 
 sub new {
-    my ($class) = @_;
+    my ($class, %o) = @_;
 
     die "$ctl is missing, run: make cli\n" if !-x $ctl;
 
@@ -51,9 +51,12 @@ sub new {
 
     $SIG{$_} ||= sub { exit 1 } for qw/HUP INT TERM/;
 
-    $self->create($self->{log}, "$dir/store");
+    if ($o{log}) {
+        $self->{log} = $o{log};
+        return $self;
+    }
 
-    return $self;
+    return $self->create($self->{log}, "$dir/store");
 }
 
 # another log, which is the one that is appended to from now on
