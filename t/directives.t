@@ -149,6 +149,12 @@ sub wrong_values {
 
     # in http
 
+    my ($code, $witness) = $t->ctl('audit', 'witness', $t->dir() . '/witness',
+                                   '--name', 'example.com/w');
+
+    chomp $witness;
+    is($code, 0, 'the key of a witness');
+
     my $server = "server { listen 127.0.0.1:%%PORT0%%; }";
 
     for ([ 'armoriq_store', $invalid ], [ 'armoriq_store ""',
@@ -167,6 +173,17 @@ sub wrong_values {
              'rotate=1m,1d,1d', 'rotate=-1m', 'reserve=', 'reserve=on',
              'reserve=63k', 'reserve=1025m', 'reserve=0', 'heartbeat=',
              'heartbeat=0', 'heartbeat=2d', 'heartbeat=x', 'heartbeat'),
+         [ 'armoriq_audit_witness', $invalid ],
+         map({ [ "armoriq_audit_witness $witness $_", $invalid ] }
+             'require=0', 'require=17', 'require=x', 'require=', 'max_age=',
+             'max_age=9s', 'max_age=-1', 'max_age=x', 'x',
+             # the key of a log
+             'example.com/foo+530d903a'
+             . '+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k'),
+         [ 'armoriq_audit_witness require=1', qr/needs the verification key/ ],
+         [ "armoriq_audit_witness $witness require=2",
+           qr/requires more witnesses than there are/ ],
+         [ "armoriq_audit_witness $witness $witness", qr/a witness twice/ ],
          [ 'armoriq_zone', $invalid ], [ 'armoriq_zone 8m x', $invalid ],
          [ 'armoriq_zone x', qr/invalid zone size/ ],
          [ 'armoriq_zone a:', qr/invalid zone size/ ],
@@ -226,7 +243,9 @@ sub wrong_context {
                 . " limit_except GET { $_; } } }", $here);
     }
 
-    for ("armoriq_store $store", "armoriq_audit $audit", 'armoriq_zone 8m') {
+    for ("armoriq_store $store", "armoriq_audit $audit", 'armoriq_zone 8m',
+         'armoriq_audit_witness x')
+    {
         refused("$_ in server", "$server $_; }", $here);
         refused("$_ in location", "$server location / { $_; } }", $here);
     }

@@ -362,6 +362,22 @@ sub slow {
        'and beside 80, later');
     cmp_ok(time() - $begin, '<', 60, 'but not much later');
 
+    # a byte now and then
+
+    my $s = connect_to($w);
+    my $open = 1;
+
+    $begin = time();
+    local $SIG{PIPE} = 'IGNORE';
+
+    while ($open && time() - $begin < 60) {
+        syswrite $s, 'x';
+        $open = 0 if IO::Select->new($s)->can_read(0.2)
+                     && !sysread $s, my $buf, 16;
+    }
+
+    ok(!$open, 'one that sends a byte now and then is thrown out as well');
+
     end();
 }
 
@@ -484,6 +500,8 @@ sub command_lines {
          [ 'no key', 'cosign', $t->audit(), '--witness', $w->{url} ],
          [ 'a file', 'cosign', $t->audit(), '--witness',
            "file:///etc/hostname,$w->{vkey}" ],
+         [ 'a password', 'cosign', $t->audit(), '--witness',
+           "http://a:b\@192.0.2.1,$w->{vkey}" ],
          [ 'the key of a log', 'cosign', $t->audit(), '--witness',
            "$w->{url},$v" ],
          [ 'one twice', 'cosign', $t->audit(), '--witness',

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -121,6 +122,10 @@ aiq_ctl_audit_cosign(aiq_ctl_t *ctl)
     }
 
     w->ctl = ctl;
+
+    /* a witness that closes is an answer as others */
+
+    (void) signal(SIGPIPE, SIG_IGN);
 
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK
         || (w->multi = curl_multi_init()) == NULL)
@@ -241,11 +246,13 @@ aiq_ctl_cosign_peer(aiq_ctl_cosign_t *w, aiq_str_t word)
     comma = memchr(word.data, ',', word.len);
 
     if (comma == NULL
+        || memchr(word.data, '@', (size_t) (comma - word.data)) != NULL
         || (strncmp((const char *) word.data, "http://", 7) != 0
             && strncmp((const char *) word.data, "https://", 8) != 0))
     {
         return aiq_ctl_usage(w->ctl, "a witness is http://... or https://...,"
-                             " a comma and its verification key");
+                             " without a user, a comma and its verification"
+                             " key");
     }
 
     if (w->n == AIQ_WITNESSES) {

@@ -179,14 +179,16 @@ aiq_ctl_serve(aiq_ctl_t *ctl, int fd, size_t max, aiq_ctl_serve_pt handler,
                 continue;
             }
 
-            if (p[i + 1].revents && conn->left) {
+            /* also one that sends a byte now and then */
+
+            if (aiq_ctl_serve_now() >= conn->until) {
+                aiq_ctl_serve_close(s, conn);
+
+            } else if (p[i + 1].revents && conn->left) {
                 aiq_ctl_serve_write(s, conn);
 
             } else if (p[i + 1].revents) {
                 aiq_ctl_serve_read(s, conn);
-
-            } else if (aiq_ctl_serve_now() >= conn->until) {
-                aiq_ctl_serve_close(s, conn);
             }
         }
 

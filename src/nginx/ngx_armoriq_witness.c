@@ -442,7 +442,14 @@ ngx_armoriq_witness_update(ngx_armoriq_witness_t *x)
         return;
     }
 
-    x->failed = 0;
+    if (x->result.by.wrong && !x->failed) {
+        ngx_log_error(NGX_LOG_ERR, x->worker->cycle->log, 0,
+                      "armoriq: cosigned checkpoints of the audit log: %ui "
+                      "cosignatures are wrong, or of a time to come",
+                      (ngx_uint_t) x->result.by.wrong);
+    }
+
+    x->failed = (x->result.by.wrong != 0);
     wcf = x->worker->conf->witness;
 
     if (x->result.size == 0
