@@ -42,7 +42,7 @@ server {
     gzip_types application/json;
     gzip_min_length 1;
     proxy_http_version 1.1;
-    proxy_read_timeout 3s;
+    proxy_read_timeout 2s;
 
     location / { armoriq off; armoriq_api on; }
     location = /invoke { armoriq_invoke on; }
@@ -207,6 +207,56 @@ for my $path ('/mcp', '/raw') {
          'with what it had got');
 }
 
+# as much as nginx had passed on, when the client left or the server fell silent
+
+my $long = '{"jsonrpc":"2.0","id":"a/1","result":{"content":"'
+    . join('', map { sprintf '%07d ', $_ } 1 .. 512 * 1024) . '"}}';
+
+for my $path ('/mcp', '/raw') {
+    $s = ask($path);
+    $s->put("HTTP/1.1 200 X\r\n${json}Content-Length: " . length($long)
+            . "\r\n\r\n" . substr $long, 0, 100000);
+    $s->wait_for(sub { $s->{status} });
+    $s->leave();
+
+    my $off = 100000;
+
+    while ($off < length $long) {
+        my $n = syswrite $s->{up}, $long, 65536, $off;
+
+        if (defined $n) {
+            $off += $n;
+
+        } elsif ($!{EAGAIN}) {
+            sleep 0.01;
+
+        } else {
+            last;
+        }
+    }
+
+    close delete $s->{up};
+
+    my $o = outcome();
+    my $there = substr $long, 0, $o->{res_len};
+
+    same($o, $there, { trunc => 1, status => 'client_abort' },
+         "$path: the client leaves a long answer");
+    cmp_ok($o->{res_len}, '<', length $long, 'with a part of it');
+
+    $s = ask($path);
+    $s->put("HTTP/1.1 200 X\r\n${json}Content-Length: 100\r\n\r\n{");
+    $s->wait_for(sub { $s->{closed} });
+    $s->leave();
+    $o = outcome();
+
+    # what lay in a buffer has not been passed on
+
+    same($o, substr('{', 0, $o->{res_len}),
+         { trunc => 1, status => 'upstream_error' },
+         "$path: the server falls silent");
+}
+
 # a stream is cut in the middle of an event: what was there is not the answer
 
 $s = ask('/raw', chunked => 1);
@@ -302,6 +352,16 @@ is(($t->audit_verify())[0], 0, 'the log does not mind');
 
 delete $t->{salts};
 answered('/mcp', 'with a third one', $json, $ok, {}, salt => 3);
+
+
+my @org = ('org', 'forget', '--store', $t->store(), 'example');
+
+is(($t->ctl(@org))[0], 2, 'which salts to erase has to be said');
+is(($t->ctl(@org, '--all', '--until', 1))[0], 2, 'once');
+is(($t->ctl(@org, '--until', 3))[0], 2, 'not the one in use');
+is(($t->ctl(@org, '--until', 2))[0], 1, 'nor those that are gone');
+unlike(($t->ctl('org', 'salts', '--store', $t->store(), 'example'))[1],
+       qr/[0-9a-f]{64}/, 'salts are not shown unasked');
 
 
 # POST /invoke: what the MCP server says to the call that we make of it

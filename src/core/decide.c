@@ -166,8 +166,9 @@ aiq_decide_headers(aiq_decision_t *d, const aiq_request_t *in)
 
 
 /*
- * Whose salt a record is written with.  It is no part of the decision: where
- * there is none, or the rules cannot be read, hashes are left out.
+ * What a record is salted with, if no step has asked for the rules of the org:
+ * it was refused before.  It is no part of the decision: where there is none,
+ * or the rules cannot be read, hashes are left out.
  */
 
 static void
@@ -176,7 +177,7 @@ aiq_decide_salt(aiq_decision_t *d, const aiq_request_t *in)
     aiq_err_t             err;
     const aiq_ruleset_t  *rules;
 
-    if (d->org.len
+    if (d->salt.epoch == 0 && d->org.len
         && in->ruleset(in->ruleset_data, in->txn, d->org, &rules, &err)
            == AIQ_OK)
     {

@@ -392,6 +392,10 @@ aiq_decide_ruleset(aiq_decision_t *d, const aiq_request_t *in,
         return aiq_fail(&d->err, AIQ_D_KEY_INVALID, "the org is not active");
     }
 
+    if (rc == AIQ_OK) {
+        d->salt = (*rules)->salt;
+    }
+
     return rc;
 }
 
