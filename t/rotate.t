@@ -35,7 +35,8 @@ subtest 'old enough' => \&old_enough;
 subtest 'what nginx says' => \&events;
 subtest 'no reload in between' => \&killed;
 subtest 'silence' => \&silence;
-subtest 'a full disk' => \&full_disk;
+subtest 'a full disk' => sub { full_disk('tmpfs') };
+subtest 'a full disk, ext4' => sub { full_disk('ext4') };
 subtest 'no room for a segment' => \&full_rotate;
 
 done_testing();
@@ -419,7 +420,7 @@ sub silence {
 # no room: calls are refused while there is still room for all else
 
 sub full_disk {
-    my $dir = small_disk('4m') or return;
+    my $dir = small_disk(@_) or return;
 
     begin('reserve=64k checkpoint=off heartbeat=1s', audit => "$dir/audit",
           slow => 1);
@@ -546,7 +547,7 @@ sub full_disk {
 # the next segment is begun when there is room for it
 
 sub full_rotate {
-    my $dir = small_disk('4m') or return;
+    my $dir = small_disk('tmpfs') or return;
 
     begin('rotate=64k reserve=1m checkpoint=off', audit => "$dir/audit");
     permitted('a call', call());
@@ -710,17 +711,23 @@ sub until_true {
     return 1;
 }
 
+# a file system of its own, of a few megabytes
+
 sub small_disk {
-    my ($size) = @_;
+    my ($type) = @_;
     my $dir = ArmorIQ->new()->dir() . '-full';
+    my $mount = "mount -t tmpfs -o size=4m none '$dir'";
+
+    $mount = "truncate -s 8M '$dir.img' && mkfs.ext4 -q -F -m 0 '$dir.img'"
+             . " && mount -o loop '$dir.img' '$dir'"
+        if $type eq 'ext4';
 
     mkdir $dir or die "$dir: $!";
 
-    if ($> != 0 || system("mount -t tmpfs -o size=$size none '$dir'"
-                          . ' 2>/dev/null') != 0)
-    {
+    if ($> != 0 || system("($mount) >/dev/null 2>&1") != 0) {
         rmdir $dir;
-        plan(skip_all => 'no tmpfs can be mounted');
+        unlink "$dir.img";
+        plan(skip_all => "no $type can be mounted");
         return;
     }
 
@@ -747,6 +754,7 @@ sub unmount {
     system('umount', $dir) == 0 or diag("umount $dir");
     @mounted = grep { $_ ne $dir } @mounted;
     rmdir $dir;
+    unlink "$dir.img";
 }
 
 sub unmark {
