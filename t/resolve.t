@@ -175,6 +175,9 @@ is(verify()->{unknown}, 0, 'none is unknown');
 is($code, 0, 'exit code 0');
 is((unknown())[0], undef, 'nor found');
 
+($code, $out) = $t->ctl(qw/audit tail -n 5/, $t->audit());
+like($out, qr/ RESOLVE  executed  .*  note=ticket 2  /, 'tail shows the note');
+
 $t->stop();
 $t->start();
 

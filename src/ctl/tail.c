@@ -488,7 +488,8 @@ aiq_ctl_tail_record(aiq_ctl_t *ctl, const aiq_json_t *doc)
         { "seg", NULL }, { "records", "records" }, { "how", NULL },
         { "idle", "idle" }, { "config", "config" }, { "store", "store" },
         { "policy", "policy" }, { "src", "from" }, { "attempts", "attempts" },
-        { "dur_us", "us" }, { "detail", "detail" }, { "rid", "rid" }
+        { "dur_us", "us" }, { "detail", "detail" }, { "by", "by" },
+        { "note", "note" }, { "rid", "rid" }
     };
 
     for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
