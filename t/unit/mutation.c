@@ -70,6 +70,9 @@ static void strangers(const log_t *l, const char *dir, tally_t *t);
 static void segments(const log_t *l, const char *dir, tally_t *t);
 static void origin(const log_t *l, const char *dir, tally_t *t);
 static void notes(const log_t *l, const char *dir, tally_t *t);
+static void note_flips(const log_t *l, const char *dir, const char *name,
+    const char *text, size_t len, tally_t *t);
+static void note_order(const log_t *l, const char *dir, tally_t *t);
 static void anew(const log_t *l, const char *dir, tally_t *t);
 static void rechain(const log_t *l, char *out[2], unsigned changed);
 static void summary(const log_t *l, const tally_t *t);
@@ -522,22 +525,12 @@ origin(const log_t *l, const char *dir, tally_t *t)
 static void
 notes(const log_t *l, const char *dir, tally_t *t)
 {
-    char        *p;
-    size_t       i, at, n, end[8];
-    unsigned     mask, k;
+    size_t  i;
 
+    note_flips(l, dir, "checkpoint", l->kept, l->kept_len, t);
     spit(path(dir, "checkpoint"), l->kept, l->kept_len);
 
-    p = malloc(2 * l->notes_len);
-
-    for (i = 0; i < l->notes_len; i++) {
-        for (mask = 1; mask < 256; mask *= 2) {
-            memcpy(p, l->notes, l->notes_len);
-            p[i] ^= (char) mask;
-            spit(path(dir, "checkpoints"), p, l->notes_len);
-            judge(l, dir, NOTE, t, "checkpoints, byte", i);
-        }
-    }
+    note_flips(l, dir, "checkpoints", l->notes, l->notes_len, t);
 
     for (i = 0; i < l->notes_len; i++) {
         spit(path(dir, "checkpoints"), l->notes, i);
@@ -547,48 +540,73 @@ notes(const log_t *l, const char *dir, tally_t *t)
     unlink(path(dir, "checkpoints"));
     judge(l, dir, NOTE, t, "no checkpoints", 0);
 
-    spit(path(dir, "checkpoints"), l->notes, l->notes_len);
+    note_order(l, dir, t);
 
-    for (i = 0; i < l->kept_len; i++) {
+    unlink(path(dir, "checkpoints"));
+    unlink(path(dir, "checkpoint"));
+}
+
+
+static void
+note_flips(const log_t *l, const char *dir, const char *name,
+    const char *text, size_t len, tally_t *t)
+{
+    char      *p;
+    size_t     i;
+    unsigned   mask;
+
+    p = malloc(len);
+    memcpy(p, text, len);
+
+    for (i = 0; i < len; i++) {
         for (mask = 1; mask < 256; mask *= 2) {
-            memcpy(p, l->kept, l->kept_len);
             p[i] ^= (char) mask;
-            spit(path(dir, "checkpoint"), p, l->kept_len);
-            judge(l, dir, NOTE, t, "checkpoint, byte", i);
+            spit(path(dir, name), p, len);
+            p[i] ^= (char) mask;
+
+            judge(l, dir, NOTE, t, name, i);
         }
     }
 
-    spit(path(dir, "checkpoint"), l->kept, l->kept_len);
+    free(p);
+}
 
-    /* notes begin with the origin */
 
-    for (i = 0, n = 0; i + 1 < l->notes_len && n < 7; i++) {
+/* each with the next one; notes begin with the origin */
+
+static void
+note_order(const log_t *l, const char *dir, tally_t *t)
+{
+    char      *p;
+    size_t     i, n, first, second, begin[8];
+    unsigned   k;
+
+    for (i = 0, n = 0; i + 7 < l->notes_len && n < 7; i++) {
         if (i == 0
             || (l->notes[i - 1] == '\n'
                 && memcmp(l->notes + i, "example", 7) == 0))
         {
-            end[n++] = i;
+            begin[n++] = i;
         }
     }
 
-    end[n] = l->notes_len;
+    ok(n == 5, "five checkpoints");
+
+    begin[n] = l->notes_len;
+    p = malloc(l->notes_len);
 
     for (k = 0; k + 1 < n; k++) {
-        at = end[k];
-        i = end[k + 2] - end[k + 1];
+        first = begin[k + 1] - begin[k];
+        second = begin[k + 2] - begin[k + 1];
 
         memcpy(p, l->notes, l->notes_len);
-        memcpy(p + at, l->notes + end[k + 1], i);
-        memcpy(p + at + i, l->notes + at, end[k + 1] - at);
+        memcpy(p + begin[k], l->notes + begin[k + 1], second);
+        memcpy(p + begin[k] + second, l->notes + begin[k], first);
 
         spit(path(dir, "checkpoints"), p, l->notes_len);
         judge(l, dir, NOTE, t, "two checkpoints swapped", k);
     }
 
-    ok(n == 5, "five checkpoints");
-
-    unlink(path(dir, "checkpoints"));
-    unlink(path(dir, "checkpoint"));
     free(p);
 }
 

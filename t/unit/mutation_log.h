@@ -282,7 +282,8 @@ read_log(log_t *l, const char *dir)
 
     ok(verify(dir, &r) == AIQ_AUDIT_UNKNOWN && r.records == TOTAL
        && l->n == TOTAL && r.segments == 2 && r.seq == TOTAL
-       && r.unknown == 3 && r.resolved == 1 && r.checkpoints == 5 && r.covered == TOTAL
+       && r.unknown == 3 && r.resolved == 1 && r.checkpoints == 5
+       && r.covered == TOTAL
        && r.intents == 4 * CALLS && r.outcomes == 4 * (CALLS - 3)
        && r.denials == 4 * 2,
        "%d records of %u types in two segments, the first one is torn, and "
