@@ -488,6 +488,7 @@ aiq_ctl_tail_record(aiq_ctl_t *ctl, const aiq_json_t *doc)
         { "seg", NULL }, { "records", "records" }, { "how", NULL },
         { "idle", "idle" }, { "config", "config" }, { "store", "store" },
         { "policy", "policy" }, { "src", "from" }, { "attempts", "attempts" },
+        { "rpc_err", "error" }, { "is_error", "failed" },
         { "dur_us", "us" }, { "detail", "detail" }, { "by", "by" },
         { "note", "note" }, { "rid", "rid" }
     };

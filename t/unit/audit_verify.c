@@ -387,7 +387,7 @@ test_uses(void)
 
     put_call(log, 7, &pos[7], &err);
     put_call(log, 8, &pos[8], &err);
-    put_outcome(log, 7, &pos[7], "not_sent", &err);
+    put_outcome(log, 7, &pos[7], "revoked", &err);
     aiq_audit_close(log);
 
     u = uses(dir, BASE / 1000000 + 10);
