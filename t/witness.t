@@ -2,8 +2,8 @@
 
 # Guards what witnesses are for: a log that was put back, cut off or forked is
 # found out by somebody who has seen it before, also if he was killed in
-# between; and a witness that is away stops nobody but those who said that it
-# shall.  Cosignatures are verified by openssl.
+# between; and a witness that is away stops nobody.  Cosignatures are verified by
+# openssl.  What nginx makes of them is in witness_require.t.
 
 use strict;
 use warnings;
@@ -12,28 +12,21 @@ use FindBin;
 use File::Temp qw/tempdir/;
 use IO::Select;
 use IO::Socket::INET;
-use POSIX ();
 use Test::More;
 use Time::HiRes qw/sleep time/;
 
 use lib "$FindBin::Bin/lib";
 use ArmorIQ;
 use ArmorIQ::Note;
-use ArmorIQ::Rows;
+use ArmorIQ::Witness;
 
 
-my $json = "Content-Type: application/json\r\n";
 my $unit = $ENV{ARMORIQ_UNIT} || "$FindBin::Bin/../build/unit";
-my $ctl = $ENV{ARMORIQCTL} || "$FindBin::Bin/../build/armoriqctl";
-my $owner = $$;
-my $number = 0;
 
-my ($t, $auth, @children);
+my $t;
 
 plan(skip_all => 'openssl is missing') if !openssl();
 plan(skip_all => 'the unit tests are not built') if !-x "$unit/checkpoint";
-
-delete @ENV{grep { /_proxy\z/i } keys %ENV};
 
 
 subtest 'cosigned' => \&cosigned;
@@ -44,18 +37,13 @@ subtest 'slow clients' => \&slow;
 subtest 'witnesses that are away' => \&away;
 subtest 'another key' => \&another_key;
 subtest 'command lines' => \&command_lines;
-subtest 'nginx depends on it' => \&depends;
-subtest 'nginx looks only' => \&looks;
 
 done_testing();
-
-END { end_children() if $owner == $$ }
-
 
 # two witnesses, as somebody outside sees their signatures
 
 sub cosigned {
-    a_log(300);
+    begin(300);
 
     my @w = map { witness($_) } 1, 2;
     my $list = join ' ', map { "$_->{url},$_->{vkey}" } @w;
@@ -126,7 +114,7 @@ sub cosigned {
 # what a witness is there for
 
 sub put_back {
-    a_log(200);
+    begin(200);
 
     my $w = witness(1);
     my $arg = "$w->{url},$w->{vkey}";
@@ -210,7 +198,7 @@ sub put_back {
 # what was answered is on disk
 
 sub killed {
-    a_log(100);
+    begin(100);
 
     my $w = witness(1);
     my $n = 0;
@@ -266,7 +254,7 @@ sub killed {
 # HTTP, as strict as it can be
 
 sub requests {
-    a_log(10);
+    begin(10);
 
     my $w = witness(1);
     my $note = log_file($t, 'checkpoint');
@@ -342,7 +330,7 @@ sub requests {
 
 
 sub slow {
-    a_log(10);
+    begin(10);
 
     my $w = witness(1);
     my $body = "old 0\n\n" . log_file($t, 'checkpoint');
@@ -383,7 +371,7 @@ sub slow {
 
 
 sub away {
-    a_log(100);
+    begin(100);
 
     my $w = witness(1);
     my $dead = free_port();
@@ -454,7 +442,7 @@ sub away {
 # the log changes its key: the witness must be told
 
 sub another_key {
-    a_log(50);
+    begin(50);
 
     my $w = witness(1);
     my $arg = "$w->{url},$w->{vkey}";
@@ -489,7 +477,7 @@ sub another_key {
 
 
 sub command_lines {
-    a_log(2);
+    begin(2);
 
     my $w = witness(1);
     my $dir = tempdir('witness-XXXXXX', TMPDIR => 1, CLEANUP => 1);
@@ -536,290 +524,20 @@ sub command_lines {
 }
 
 
-# require=1: no witness, no calls; and back
-
-sub depends {
-    $t = ArmorIQ->new();
-
-    my $key = $t->init_store();
-    my $w = witness(1);
-
-    $t->upstream();
-    $t->allow_alerts(qr/witness|cosigned/);
-    nginx($key, "armoriq_audit_witness $w->{vkey} require=1 max_age=10s;");
-
-    refused('nobody has cosigned anything', call(), 503,
-            'AUDIT_UNAVAILABLE');
-
-    my $d = json_value((grep { /"AUDIT_UNAVAILABLE"/ } wait_lines())[-1]);
-
-    is_deeply([ @$d{qw/t verdict/} ], [ 'INTENT', 'DENY' ], 'it is recorded');
-    like($d->{detail}, qr/no checkpoint that 1 witnesses have cosigned/,
-         'with the reason');
-
-    my $c = follow('--witness', "$w->{url},$w->{vkey}", '--refresh', 1);
-
-    wait_for(sub { call()->{status} == 200 }, 'cosigned: calls pass');
-    hits();
-
-    is(scalar(grep { call()->{status} == 200 } 1 .. 20), 20, 'all of them');
-
-    # idle for longer than max_age, and fresh all the same
-
-    sleep 11;
-    hits();
-    permitted('an idle log stays fresh', call());
-
-    # away
-
-    kill 'KILL', $w->{pid};
-    waitpid $w->{pid}, 0;
-
-    permitted('just away', call());
-    wait_for(sub { call()->{status} == 503 }, 'away: calls are refused');
-    hits();
-    refused('each of them', call(), 503, 'AUDIT_UNAVAILABLE');
-    refused('a denial is one', send_body(rpc('infra.kill', {}),
-                                         $json . $auth), 409,
-            'STEP_NOT_PLANNED');
-
-    $t->reload();
-    refused('after a reload', call(), 503, 'AUDIT_UNAVAILABLE');
-
-    $w = witness(1, port => $w->{port});
-    wait_for(sub { call()->{status} == 200 }, 'back: calls pass');
-    hits();
-    permitted('all of them', call());
-
-    # what is cosigned does not become younger by being written again
-
-    end_child($c);
-
-    my $old = log_file($t, 'cosigned');
-
-    wait_for(sub {
-        put_file($t->audit() . '/cosigned', $old);
-        call()->{status} == 503;
-    }, 'an old one once more is not fresh');
-
-    # nor by somebody else's signature
-
-    my $x = witness(2);
-
-    is((cosign('--witness', "$x->{url},$x->{vkey}", '--once'))[0], 0,
-       'another witness');
-    sleep 2;
-    hits();
-    refused('is none', call(), 503, 'AUDIT_UNAVAILABLE');
-
-    $t->stop();
-
-    my $log = $t->read('error.log');
-    my $late = () = $log =~ /younger than 10 seconds: calls are refused/g;
-    my $again = () = $log =~ /are cosigned again/g;
-
-    cmp_ok($late, '<=', 4, "said when it changes: $late");
-    is($again, 2, 'both ways');
-
-    my ($code, $out) = $t->audit_verify();
-
-    ok($code == 0 || $code == 10, 'audit verify') or diag($out);
-    end();
-}
-
-
-# without require= it only says so; and a log that was put back is found here
-
-sub looks {
-    $t = ArmorIQ->new();
-
-    my $key = $t->init_store();
-    my $w = witness(1);
-
-    $t->upstream();
-    $t->allow_alerts(qr/cosigned/);
-    nginx($key, "armoriq_audit_witness $w->{vkey} max_age=10s;");
-
-    permitted('without witnesses', call());
-    like($t->read('error.log'), qr/\[warn\].* younger than 10 seconds\n/,
-         'which is said');
-
-    wait_for(sub { -e $t->audit() . '/checkpoint' }, 'a checkpoint');
-    is((cosign('--witness', "$w->{url},$w->{vkey}", '--once'))[0], 0,
-       'cosigned');
-    wait_for(sub { $t->read('error.log') =~ /are cosigned again/ },
-             'which is said');
-
-    $t->stop();
-    copy_log('early');
-    $t->start();
-    permitted('more calls', call()) for 1 .. 3;
-    $t->stop();
-    is((cosign('--witness', "$w->{url},$w->{vkey}", '--once'))[0], 0,
-       'cosigned');
-
-    my $ahead = log_file($t, 'cosigned');
-
-    restore('early');
-    put_file($t->audit() . '/cosigned', $ahead);
-    $t->start();
-    wait_for(sub { $t->read('error.log') =~ /the log was put back/ },
-             'a log that is behind what was cosigned');
-
-    $t->stop();
-    end();
-}
-
-
-# the log
-
-sub a_log {
-    my ($n) = @_;
-
-    $t = ArmorIQ->new();
-    $t->init_store();
-    grow($n);
-}
-
-sub grow {
-    my ($n) = @_;
-
-    system("$unit/checkpoint fill " . $t->audit() . " $n >/dev/null") == 0
-        or die 'cannot fill the log';
-    sign_log();
-}
-
-# records that are not those of grow()
-
-sub other {
-    my ($n) = @_;
-
-    system("$unit/checkpoint other " . $t->audit() . " $n >/dev/null") == 0
-        or die 'cannot fill the log';
-    sign_log();
-}
-
-sub sign_log {
-    my ($code, undef, $err) = ctl('audit', 'checkpoint', $t->audit(),
-                                  '--store', $t->store());
-
-    $code == 0 or die "checkpoint: $err";
-}
-
-sub copy_log {
-    my ($name) = @_;
-
-    system('cp', '-a', $t->audit(), $t->dir() . "/$name") == 0 or die;
-}
-
-sub restore {
-    my ($name) = @_;
-
-    system('rm', '-rf', $t->audit()) == 0 or die;
-    system('cp', '-a', $t->dir() . "/$name", $t->audit()) == 0 or die;
-}
-
 sub verify { $t->audit_verify(@_) }
 
-sub cosign { ctl('audit', 'cosign', $t->audit(), @_) }
-
-sub ctl { $t->ctl(@_) }
-
-
-# processes
-
-sub spawn {
-    my ($name, @cmd) = @_;
-    my $file = $t->dir() . "/$name-" . ++$number;
-    my $pid = fork();
-
-    die "fork: $!" if !defined $pid;
-
-    if ($pid == 0) {
-        open STDIN, '<', '/dev/null';
-        open STDOUT, '>', "$file.out";
-        open STDERR, '>', "$file.err";
-        exec @cmd or POSIX::_exit(127);
-    }
-
-    push @children, $pid;
-
-    return { pid => $pid, out => sub { read_file("$file.out") },
-             err => sub { read_file("$file.err") } };
-}
-
-sub read_file {
-    open my $f, '<', $_[0] or return '';
-    local $/;
-
-    return scalar(<$f>) // '';
-}
-
-sub witness {
-    my ($n, %o) = @_;
-    my $dir = $t->dir() . "/witness$n";
-    my @log = $o{logs} ? ('--logs', $t->write('logs', $o{logs}))
-                       : ('--log', vkey_of($t));
-
-    my $w = spawn("witness$n", $ctl, 'audit', 'witness', $dir, '--name',
-                  "example.com/w$n", @log, '--listen',
-                  '127.0.0.1:' . ($o{port} || 0));
-
-    for (1 .. 400) {
-        last if $w->{out}->() =~ /answers/;
-        sleep 0.02;
-    }
-
-    @$w{qw/vkey port/} = $w->{out}->() =~ m{\A(\S+)\nhttp://127\.0\.0\.1:(\d+)}
-        or die 'no witness: ' . $w->{err}->();
-    $w->{url} = "http://127.0.0.1:$w->{port}";
-    $w->{dir} = $dir;
-
-    return $w;
-}
-
-sub follow { spawn('cosign', $ctl, 'audit', 'cosign', $t->audit(), @_) }
-
-sub end_child {
-    my ($c) = @_;
-
-    kill 'TERM', $c->{pid};
-    waitpid $c->{pid}, 0;
-    @children = grep { $_ != $c->{pid} } @children;
-}
-
-sub end_children {
-    local $?;
-
-    kill 'KILL', @children if @children;
-    waitpid $_, 0 for @children;
-    @children = ();
+sub begin {
+    $t = ArmorIQ->new();
+    witnesses($t);
+    a_log(@_);
 }
 
 sub end {
     end_children();
-    $t->finish() if $t->{pid};
     undef $t;
 }
 
-sub wait_for {
-    my ($what, $name) = @_;
-
-    for (1 .. 600) {
-        return ok(1, $name) if $what->();
-        sleep 0.1;
-    }
-
-    return ok(0, $name);
-}
-
-sub wait_size {
-    my ($n, $name) = @_;
-
-    wait_for(sub { checkpoint(log_file($t, 'cosigned'))->{size} == $n },
-             $name);
-}
-
+sub ctl { $t->ctl(@_) }
 
 # requests to a witness
 
@@ -873,56 +591,4 @@ sub free_port {
     my $s = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1');
 
     return $s->sockport();
-}
-
-
-# nginx
-
-sub nginx {
-    my ($key, $witness) = @_;
-
-    $t->run('armoriq_store ' . $t->store() . ";\narmoriq_audit "
-            . $t->audit() . " checkpoint=1;\narmoriq_zone 8m;\n$witness\n"
-            . <<'EOF', workers => 2);
-
-upstream infra {
-    server %%UPSTREAM%%;
-    armoriq_guard;
-}
-
-server {
-    listen 127.0.0.1:%%PORT0%%;
-
-    armoriq_step_uses off;
-    armoriq on;
-
-    location = /mcp {
-        armoriq_mcp infra-mcp;
-        proxy_pass http://infra/mcp;
-    }
-}
-EOF
-
-    rows($t);
-
-    my $token = $t->issue_token(seconds => 600,
-                                steps => [ [ 'infra.scale' ] ])->{jws};
-    $auth = "X-API-Key: $key\r\nAuthorization: Bearer $token\r\n";
-}
-
-sub call {
-    return send_body(rpc('infra.scale', { n => ++$number }), $json . $auth);
-}
-
-# records of denials are written behind the answer
-
-sub wait_lines {
-    for (1 .. 100) {
-        my @l = log_lines($t);
-
-        return @l if grep { /"AUDIT_UNAVAILABLE"/ } @l;
-        sleep 0.05;
-    }
-
-    return log_lines($t);
 }

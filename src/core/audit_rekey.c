@@ -18,6 +18,8 @@
 #include "store.h"
 
 
+static aiq_rc_t aiq_audit_rekey_note(aiq_audit_signer_t *s,
+    const unsigned char seed[AIQ_KEY_LEN], aiq_out_t *out, aiq_err_t *err);
 static aiq_rc_t aiq_audit_rekey_append(aiq_audit_signer_t *s, aiq_str_t note,
     int64_t now_us, aiq_audit_rekeyed_t *result, aiq_err_t *err);
 
@@ -166,8 +168,7 @@ aiq_audit_rekey(aiq_audit_signer_t *s, const unsigned char seed[AIQ_KEY_LEN],
 {
     aiq_rc_t             rc;
     aiq_out_t            out;
-    aiq_vkey_t           key, *old;
-    unsigned char        pub[AIQ_KEY_LEN], note[AIQ_AUDIT_KEY_NOTE];
+    unsigned char        note[AIQ_AUDIT_KEY_NOTE];
     aiq_audit_signed_t   done;
 
     memset(result, 0, sizeof(aiq_audit_rekeyed_t));
@@ -185,37 +186,9 @@ aiq_audit_rekey(aiq_audit_signer_t *s, const unsigned char seed[AIQ_KEY_LEN],
         rc = aiq_fail(err, AIQ_DECLINED, "the log has no records yet");
     }
 
-    if (rc == AIQ_OK && s->keys.n == AIQ_AUDIT_KEYS) {
-        rc = aiq_fail(err, AIQ_DECLINED, "a log has %d keys at most",
-                      AIQ_AUDIT_KEYS);
-    }
-
     if (rc == AIQ_OK) {
-        old = &s->keys.key[s->keys.n - 1];
         result->from = s->size;
-
-        rc = aiq_ed25519_public(s->crypto, seed, pub);
-
-        if (rc == AIQ_OK) {
-            rc = aiq_vkey_init(&key, old->name, pub, s->crypto);
-        }
-
-        if (rc == AIQ_OK) {
-            rc = aiq_audit_key_note(&out, old, s->seed, &key, seed, s->size,
-                                    (const unsigned char *) s->root,
-                                    s->crypto);
-        }
-
-        if (rc != AIQ_OK) {
-            rc = aiq_fail(err, AIQ_E_INTERNAL, "the key cannot be signed");
-        }
-    }
-
-    /* whoever reads it will say the same of it */
-
-    if (rc == AIQ_OK) {
-        rc = aiq_audit_keys_add(&s->keys, aiq_out_done(&out), s->crypto, err);
-        s->ready = 0;
+        rc = aiq_audit_rekey_note(s, seed, &out, err);
     }
 
     if (rc == AIQ_OK) {
@@ -235,6 +208,44 @@ aiq_audit_rekey(aiq_audit_signer_t *s, const unsigned char seed[AIQ_KEY_LEN],
     aiq_audit_signer_unlock(s);
 
     return rc;
+}
+
+
+static aiq_rc_t
+aiq_audit_rekey_note(aiq_audit_signer_t *s,
+    const unsigned char seed[AIQ_KEY_LEN], aiq_out_t *out, aiq_err_t *err)
+{
+    aiq_rc_t        rc;
+    aiq_vkey_t      key, *old;
+    unsigned char   pub[AIQ_KEY_LEN];
+
+    if (s->keys.n == AIQ_AUDIT_KEYS) {
+        return aiq_fail(err, AIQ_DECLINED, "a log has %d keys at most",
+                        AIQ_AUDIT_KEYS);
+    }
+
+    old = &s->keys.key[s->keys.n - 1];
+
+    rc = aiq_ed25519_public(s->crypto, seed, pub);
+
+    if (rc == AIQ_OK) {
+        rc = aiq_vkey_init(&key, old->name, pub, s->crypto);
+    }
+
+    if (rc == AIQ_OK) {
+        rc = aiq_audit_key_note(out, old, s->seed, &key, seed, s->size,
+                                (const unsigned char *) s->root, s->crypto);
+    }
+
+    if (rc != AIQ_OK) {
+        return aiq_fail(err, AIQ_E_INTERNAL, "the key cannot be signed");
+    }
+
+    /* whoever reads it will say the same of it */
+
+    s->ready = 0;
+
+    return aiq_audit_keys_add(&s->keys, aiq_out_done(out), s->crypto, err);
 }
 
 

@@ -16,8 +16,8 @@
 
 static aiq_rc_t aiq_audit_cosigned_read(int dir, unsigned char *buf,
     aiq_str_t *note, aiq_err_t *err);
-static aiq_rc_t aiq_audit_cosigned_at(int dir, unsigned char *buf,
-    aiq_audit_keys_t *k, aiq_checkpoint_t *mine, aiq_crypto_t *c,
+static aiq_rc_t aiq_audit_cosigned_mine(int dir, aiq_str_t text,
+    unsigned char *buf, aiq_audit_cosigned_t *result, aiq_crypto_t *c,
     aiq_err_t *err);
 
 
@@ -26,70 +26,39 @@ aiq_audit_cosigned(const char *dir, const aiq_vkey_t *witness, unsigned n,
     unsigned k, int64_t now, aiq_audit_cosigned_t *result, aiq_crypto_t *c,
     aiq_err_t *err)
 {
-    int                 fd;
-    aiq_rc_t            rc;
-    aiq_str_t           text;
-    aiq_note_t          note;
-    unsigned char      *buf;
-    aiq_audit_keys_t   *keys;
-    aiq_checkpoint_t    cp, mine;
+    int             fd;
+    aiq_rc_t        rc;
+    aiq_str_t       text;
+    aiq_note_t      note;
+    unsigned char  *buf;
 
     memset(result, 0, sizeof(aiq_audit_cosigned_t));
 
+    rc = aiq_audit_dir(dir, &fd, err);
+    if (rc != AIQ_OK) {
+        return rc;
+    }
+
     aiq_str_null(&text);
     buf = malloc(2 * AIQ_NOTE_MAX);
-    keys = malloc(sizeof(aiq_audit_keys_t));
 
-    rc = aiq_audit_dir(dir, &fd, err);
-
-    if (buf == NULL || keys == NULL) {
-        rc = aiq_fail(err, AIQ_E_NO_MEMORY, "no memory");
-    }
-
-    /* first what is made last: the newest checkpoint is not older then, and
-       the keys are there before what they have signed */
+    rc = (buf == NULL) ? aiq_fail(err, AIQ_E_NO_MEMORY, "no memory")
+                       : aiq_audit_cosigned_read(fd, buf, &text, err);
 
     if (rc == AIQ_OK) {
-        rc = aiq_audit_cosigned_read(fd, buf, &text, err);
-    }
-
-    if (rc == AIQ_OK) {
-        rc = aiq_audit_cosigned_at(fd, buf + AIQ_NOTE_MAX, keys, &mine, c,
-                                   err);
-    }
-
-    if (rc == AIQ_OK) {
-        rc = aiq_audit_keys_open(keys, &cp, text, c, err);
+        rc = aiq_audit_cosigned_mine(fd, text, buf + AIQ_NOTE_MAX, result, c,
+                                     err);
     }
 
     if (rc == AIQ_OK) {
         rc = aiq_note_parse(&note, text, err);
     }
 
-    if (rc == AIQ_OK
-        && (cp.size > mine.size
-            || (cp.size == mine.size
-                && memcmp(cp.root, mine.root, AIQ_HASH_LEN) != 0)))
-    {
-        rc = aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
-                      "witnesses have cosigned a checkpoint over %llu records "
-                      "that is not before the newest one, over %llu: the log "
-                      "was put back", (unsigned long long) cp.size,
-                      (unsigned long long) mine.size);
-    }
-
     if (rc == AIQ_OK) {
-        result->size = cp.size;
-        result->newest = mine.size;
-
         rc = aiq_cosigned(&note, witness, n, k, now, &result->by, c, err);
     }
 
-    if (fd != -1) {
-        (void) close(fd);
-    }
-
-    free(keys);
+    (void) close(fd);
     free(buf);
 
     /* nobody has cosigned anything yet */
@@ -143,18 +112,57 @@ aiq_audit_cosigned_read(int dir, unsigned char *buf, aiq_str_t *note,
 }
 
 
+/*
+ * Read behind what is cosigned: the newest checkpoint is not older then, and
+ * the keys are there before what they have signed.
+ */
+
 static aiq_rc_t
-aiq_audit_cosigned_at(int dir, unsigned char *buf, aiq_audit_keys_t *k,
-    aiq_checkpoint_t *mine, aiq_crypto_t *c, aiq_err_t *err)
+aiq_audit_cosigned_mine(int dir, aiq_str_t text, unsigned char *buf,
+    aiq_audit_cosigned_t *result, aiq_crypto_t *c, aiq_err_t *err)
 {
-    aiq_rc_t   rc;
-    aiq_str_t  note;
+    aiq_rc_t            rc;
+    aiq_str_t           note;
+    aiq_audit_keys_t   *keys;
+    aiq_checkpoint_t    cp, mine;
+
+    keys = malloc(sizeof(aiq_audit_keys_t));
+    if (keys == NULL) {
+        return aiq_fail(err, AIQ_E_NO_MEMORY, "no memory");
+    }
 
     rc = aiq_audit_notes_latest(dir, buf, &note, err);
 
     if (rc == AIQ_OK) {
-        rc = aiq_audit_keys(dir, k, c, err);
+        rc = aiq_audit_keys(dir, keys, c, err);
     }
 
-    return rc == AIQ_OK ? aiq_audit_keys_open(k, mine, note, c, err) : rc;
+    if (rc == AIQ_OK) {
+        rc = aiq_audit_keys_open(keys, &mine, note, c, err);
+    }
+
+    if (rc == AIQ_OK) {
+        rc = aiq_audit_keys_open(keys, &cp, text, c, err);
+    }
+
+    if (rc == AIQ_OK
+        && (cp.size > mine.size
+            || (cp.size == mine.size
+                && memcmp(cp.root, mine.root, AIQ_HASH_LEN) != 0)))
+    {
+        rc = aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
+                      "witnesses have cosigned a checkpoint over %llu records "
+                      "that is not before the newest one, over %llu: the log "
+                      "was put back", (unsigned long long) cp.size,
+                      (unsigned long long) mine.size);
+    }
+
+    if (rc == AIQ_OK) {
+        result->size = cp.size;
+        result->newest = mine.size;
+    }
+
+    free(keys);
+
+    return rc;
 }

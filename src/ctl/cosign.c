@@ -89,6 +89,7 @@ static size_t aiq_ctl_cosign_data(char *data, size_t size, size_t n,
 static int64_t aiq_ctl_cosign_now(void);
 static int64_t aiq_ctl_cosign_clock(void);
 static int aiq_ctl_cosign_run(aiq_ctl_cosign_t *w, int once);
+static void aiq_ctl_cosign_message(aiq_ctl_cosign_t *w, const CURLMsg *msg);
 static aiq_rc_t aiq_ctl_cosign_next(aiq_ctl_cosign_t *w);
 static void aiq_ctl_cosign_ask(aiq_ctl_cosign_t *w, aiq_ctl_peer_t *p);
 static aiq_rc_t aiq_ctl_cosign_prove(aiq_ctl_cosign_t *w, uint64_t from,
@@ -402,14 +403,7 @@ aiq_ctl_cosign_run(aiq_ctl_cosign_t *w, int once)
         }
 
         while ((msg = curl_multi_info_read(w->multi, &left)) != NULL) {
-
-            if (msg->msg == CURLMSG_DONE
-                && curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE,
-                                     (char **) &p)
-                   == CURLE_OK)
-            {
-                aiq_ctl_cosign_answered(w, p, msg->data.result);
-            }
+            aiq_ctl_cosign_message(w, msg);
         }
 
         if (w->changed && aiq_ctl_cosign_count(w) >= (unsigned) w->require) {
@@ -439,6 +433,20 @@ aiq_ctl_cosign_run(aiq_ctl_cosign_t *w, int once)
         {
             return aiq_ctl_fault(w->ctl, AIQ_E_INTERNAL, "libcurl failed");
         }
+    }
+}
+
+
+static void
+aiq_ctl_cosign_message(aiq_ctl_cosign_t *w, const CURLMsg *msg)
+{
+    aiq_ctl_peer_t  *p;
+
+    if (msg->msg == CURLMSG_DONE
+        && curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **) &p)
+           == CURLE_OK)
+    {
+        aiq_ctl_cosign_answered(w, p, msg->data.result);
     }
 }
 
