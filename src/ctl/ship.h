@@ -145,7 +145,9 @@ typedef struct {
     unsigned                open:1;       /* follow is */
     unsigned                renewed:1;    /* token, since it was refused */
     aiq_audit_cursor_t      cursor;       /* acknowledged */
-    aiq_audit_cursor_t      before;       /* what LOST goes back to */
+    aiq_audit_cursor_t      mark[2];      /* LOST goes back to the first */
+    int64_t                 marked;       /* the second, monotonic */
+    uint64_t                lost;         /* seq behind which that was */
     uint64_t                highest;      /* seq that was acknowledged */
     aiq_ship_batch_t        batch;
     size_t                  chunk;        /* records of a delivery */
@@ -231,6 +233,11 @@ aiq_ship_rc_e aiq_ship_http(aiq_ship_sink_t *s, size_t i, size_t n,
 aiq_ship_rc_e aiq_ship_syslog(aiq_ship_sink_t *s, size_t i, size_t n,
     aiq_ship_answer_t *answer);
 void aiq_ship_syslog_close(aiq_ship_sink_t *s);
+
+/* while there is nothing to send; AIQ_SHIP_RETRY: nothing was lost */
+
+aiq_ship_rc_e aiq_ship_syslog_check(aiq_ship_sink_t *s,
+    aiq_ship_answer_t *answer);
 
 
 /* ship_http.c, for ship_oauth.c and ship_syslog.c */

@@ -18,10 +18,12 @@
 #define AIQ_SHIP_FIRST   500              /* of the back-off */
 #define AIQ_SHIP_STREAK  16               /* deliveries before larger ones */
 #define AIQ_SHIP_TRIES   3                /* with --once */
+#define AIQ_SHIP_MARK    10000            /* milliseconds */
 
 
 static int aiq_ship_sink_begin(aiq_ship_sink_t *s);
 static void aiq_ship_sink_run(aiq_ship_sink_t *s);
+static int aiq_ship_sink_idle(aiq_ship_sink_t *s);
 static int aiq_ship_sink_open(aiq_ship_sink_t *s);
 static int aiq_ship_sink_fault(aiq_ship_sink_t *s, aiq_rc_t rc,
     const aiq_err_t *err);
@@ -35,7 +37,8 @@ static int aiq_ship_sink_refused(aiq_ship_sink_t *s, size_t n,
     const aiq_ship_answer_t *answer);
 static int aiq_ship_sink_bury(aiq_ship_sink_t *s, size_t n,
     const aiq_ship_answer_t *answer);
-static void aiq_ship_sink_back(aiq_ship_sink_t *s);
+static void aiq_ship_sink_mark(aiq_ship_sink_t *s);
+static int aiq_ship_sink_back(aiq_ship_sink_t *s);
 static int aiq_ship_sink_later(aiq_ship_sink_t *s, aiq_ship_rc_e rc,
     const aiq_ship_answer_t *answer);
 static int64_t aiq_ship_sink_delay(aiq_ship_sink_t *s, aiq_ship_rc_e rc,
@@ -113,7 +116,7 @@ aiq_ship_sink_begin(aiq_ship_sink_t *s)
         return -1;
     }
 
-    s->before = s->cursor;
+    s->lost = UINT64_MAX;
     s->highest = s->cursor.seq;
 
     (void) pthread_mutex_lock(&s->ship->mutex);
@@ -149,6 +152,10 @@ aiq_ship_sink_run(aiq_ship_sink_t *s)
             rc = aiq_ship_sink_deliver(s);
         }
 
+        if (rc == 0 && s->batch.n == 0) {
+            rc = aiq_ship_sink_idle(s);
+        }
+
         if (rc != 0) {
             return;
         }
@@ -169,6 +176,30 @@ aiq_ship_sink_run(aiq_ship_sink_t *s)
             (void) aiq_ship_wait(s->ship, AIQ_SHIP_POLL);
         }
     }
+}
+
+
+/* nobody else would see that what was sent last was not read */
+
+static int
+aiq_ship_sink_idle(aiq_ship_sink_t *s)
+{
+    aiq_ship_rc_e      rc;
+    aiq_ship_answer_t  answer;
+
+    if (s->conf->type != AIQ_SHIP_SYSLOG) {
+        return 0;
+    }
+
+    memset(&answer, 0, sizeof(aiq_ship_answer_t));
+
+    rc = aiq_ship_syslog_check(s, &answer);
+
+    if (rc == AIQ_SHIP_LOST && aiq_ship_sink_back(s) == 0) {
+        return aiq_ship_sink_later(s, rc, &answer);
+    }
+
+    return 0;
 }
 
 
@@ -370,7 +401,7 @@ aiq_ship_sink_deliver(aiq_ship_sink_t *s)
         } else {
 
             if (rc == AIQ_SHIP_LOST) {
-                aiq_ship_sink_back(s);
+                (void) aiq_ship_sink_back(s);
             }
 
             end = aiq_ship_sink_later(s, rc, &answer);
@@ -391,10 +422,9 @@ aiq_ship_sink_ack(aiq_ship_sink_t *s, size_t n)
     size_t  sent;
 
     sent = n - s->batch.done;
-
-    s->before = s->cursor;
     s->refused = 0;
 
+    aiq_ship_sink_mark(s);
     aiq_ship_sink_move(s, n);
 
     /* going over the same records again is no progress */
@@ -488,7 +518,6 @@ aiq_ship_sink_refused(aiq_ship_sink_t *s, size_t n,
 
     s->refused++;
     s->chunk = (size_t) s->conf->records;
-    s->before = s->cursor;
 
     aiq_ship_sink_move(s, n);
 
@@ -522,14 +551,41 @@ aiq_ship_sink_bury(aiq_ship_sink_t *s, size_t n,
 }
 
 
-/* to what was sent before: it may not have arrived */
+/* between one and two marks are behind us, of this connection */
 
 static void
+aiq_ship_sink_mark(aiq_ship_sink_t *s)
+{
+    int64_t  now;
+
+    now = aiq_ship_clock();
+
+    if (now - s->marked > AIQ_SHIP_MARK) {
+        s->mark[0] = (now - s->marked > 2 * AIQ_SHIP_MARK) ? s->cursor
+                                                           : s->mark[1];
+        s->mark[1] = s->cursor;
+        s->marked = now;
+    }
+}
+
+
+/*
+ * To what was sent lately: it may not have been read.  -1 if that was done
+ * from there before: a collector that ends connections all the time would get
+ * nothing else any more.
+ */
+
+static int
 aiq_ship_sink_back(aiq_ship_sink_t *s)
 {
     aiq_err_t  err;
 
-    s->cursor = s->before;
+    if (s->mark[0].seq == s->lost || s->mark[0].seq == s->cursor.seq) {
+        return -1;
+    }
+
+    s->cursor = s->mark[0];
+    s->lost = s->cursor.seq;
 
     if (s->cursor.seq && aiq_ship_state_save(s, &err) != 0) {
         aiq_ctl_note("sink \"%s\": %s", s->conf->name, err.text);
@@ -550,6 +606,8 @@ aiq_ship_sink_back(aiq_ship_sink_t *s)
 
     s->open = 0;
     s->batch.n = 0;
+
+    return 0;
 }
 
 
@@ -606,7 +664,9 @@ aiq_ship_sink_later(aiq_ship_sink_t *s, aiq_ship_rc_e rc,
     aiq_ctl_note("sink \"%s\": %s: %s; trying again in %lld.%lld s",
                  s->conf->name,
                  rc == AIQ_SHIP_CONFIG ? "the configuration is wrong, here or"
-                                         " there" : "cannot deliver",
+                                         " there"
+                 : rc == AIQ_SHIP_LOST ? "what was sent last may be lost"
+                                       : "cannot deliver",
                  answer->text, (long long) (delay / 1000),
                  (long long) (delay % 1000 / 100));
 

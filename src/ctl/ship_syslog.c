@@ -8,8 +8,8 @@
  *
  * Nobody acknowledges a message of syslog.  What comes nearest is done: a
  * batch is delivered when the other side has acknowledged its last byte, and
- * when a connection turns out to be gone, what was sent on it last is sent
- * again.
+ * when a connection turns out to be gone, what was sent on it lately is sent
+ * again: it may have been received, and not read.
  */
 
 
@@ -24,7 +24,7 @@
 
 
 #define AIQ_SHIP_POLL    20               /* milliseconds */
-#define AIQ_SHIP_RECENT  60000            /* milliseconds */
+#define AIQ_SHIP_RECENT  20000            /* milliseconds */
 
 
 static aiq_ship_rc_e aiq_ship_syslog_connect(aiq_ship_sink_t *s,
@@ -45,13 +45,10 @@ aiq_ship_syslog(aiq_ship_sink_t *s, size_t i, size_t n,
     curl_socket_t    fd;
     aiq_ship_item_t  *first, *last;
 
-    if (s->curl && !aiq_ship_syslog_alive(s)) {
+    rc = aiq_ship_syslog_check(s, answer);
 
-        rc = aiq_ship_syslog_lost(s, answer, "the connection was closed");
-
-        if (rc == AIQ_SHIP_LOST) {
-            return rc;
-        }
+    if (rc == AIQ_SHIP_LOST) {
+        return rc;
     }
 
     if (s->curl == NULL) {
@@ -80,6 +77,17 @@ aiq_ship_syslog(aiq_ship_sink_t *s, size_t i, size_t n,
     }
 
     return rc;
+}
+
+
+aiq_ship_rc_e
+aiq_ship_syslog_check(aiq_ship_sink_t *s, aiq_ship_answer_t *answer)
+{
+    if (s->curl && !aiq_ship_syslog_alive(s)) {
+        return aiq_ship_syslog_lost(s, answer, "the connection was closed");
+    }
+
+    return AIQ_SHIP_OK;
 }
 
 
@@ -123,6 +131,10 @@ aiq_ship_syslog_connect(aiq_ship_sink_t *s, aiq_ship_answer_t *answer)
     }
 
     if (code == CURLE_OK) {
+        s->mark[0] = s->cursor;
+        s->mark[1] = s->cursor;
+        s->marked = aiq_ship_clock();
+
         return AIQ_SHIP_OK;
     }
 
