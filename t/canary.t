@@ -125,6 +125,9 @@ my ($claims, $signature) = (split /\./, $jws)[1, 2];
 $canary{'the token: its claims'} = $claims;
 $canary{'the token: its signature'} = $signature;
 $canary{'the API key'} = $key;
+$canary{'the salt of the org'} = pack 'H*', json_value($t->ctl_ok('org',
+    'salts', '--store', $t->store(), 'example', '--reveal', '--json'))
+    ->{salts}[0]{key};
 
 
 # every place of a request, in turn
@@ -345,6 +348,7 @@ note join ' ', sort(keys %kinds), sort keys %reasons;
 my %fine = (
     'plan' => qr{/store/data\.mdb$},            # plans are kept
     'argument' => qr{/store/data\.mdb$},        # it is in one
+    'the salt of the org' => qr{/store/data\.mdb$},
     'path query' => qr{/(?:error|access)\.log$},     # nginx's own, by default,
     'path key in the query' => qr{/(?:error|access)\.log$},     # has requests
     'path referer' => qr{/(?:error|access)\.log$},

@@ -350,7 +350,19 @@ $t->ctl_ok('org', 'forget', '--store', $t->store(), 'example', '--all');
 is(matched($body, '--body'), 0, 'and never again, once salts are erased');
 is(($t->audit_verify())[0], 0, 'the log does not mind');
 
+# a page that is free may have it, a copy has no free pages
+
+my $old = $t->{salts}{1};
+
 delete $t->{salts};
+$t->salted('body', '');
+$t->ctl_ok('store', 'backup', '--store', $t->store(), $t->dir() . '/backup');
+
+my $backup = $t->read('backup/data.mdb');
+
+ok(index($backup, $old) < 0, 'a backup has no salt that was erased');
+ok(index($backup, $t->{salts}{3}) > 0, 'but the one in use');
+
 answered('/mcp', 'with a third one', $json, $ok, {}, salt => 3);
 
 
