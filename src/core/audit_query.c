@@ -62,6 +62,8 @@ static aiq_rc_t aiq_audit_query_resolve(aiq_audit_query_t *q,
     aiq_audit_held_t *held, aiq_audit_slot_t *slot, aiq_str_t line);
 static aiq_rc_t aiq_audit_query_hold(aiq_audit_query_t *q,
     const aiq_audit_front_t *f, aiq_str_t line);
+static aiq_rc_t aiq_audit_query_held(aiq_audit_query_t *q, uint64_t seq,
+    const aiq_audit_held_t *held, aiq_audit_hit_t *hit, aiq_mem_t *mem);
 static aiq_rc_t aiq_audit_query_rest(aiq_audit_query_t *q);
 static aiq_rc_t aiq_audit_query_left(aiq_audit_query_t *q, uint64_t seq,
     const aiq_audit_held_t *held);
@@ -548,26 +550,16 @@ aiq_audit_query_outcome(aiq_audit_query_t *q, const aiq_json_t *doc,
         return AIQ_OK;
     }
 
-    memset(&hit, 0, sizeof(aiq_audit_hit_t));
     memcpy(&held, slot->data, sizeof(held));
 
-    hit.seq = (uint64_t) seq;
-    hit.ts_us = held.ts_us;
-    hit.intent.data = held.data;
-    hit.intent.len = held.len;
-    hit.outcome = doc->text;
-    hit.resolve.data = held.resolve;
-    hit.resolve.len = held.resolve_len;
-    hit.o = *doc;
-    hit.through = 1;
-
-    /* it was read once */
-
-    rc = aiq_json_parse(&hit.i, hit.intent, AIQ_AUDIT_DEPTH, mem, NULL);
+    rc = aiq_audit_query_held(q, (uint64_t) seq, &held, &hit, mem);
 
     if (rc != AIQ_OK) {
-        return aiq_fail(q->err, AIQ_E_NO_MEMORY, "no memory");
+        return rc;
     }
+
+    hit.outcome = doc->text;
+    hit.o = *doc;
 
     rid = aiq_audit_member(&hit.i, AIQ_AUDIT_BY_RID);
 
@@ -620,6 +612,34 @@ aiq_audit_query_resolve(aiq_audit_query_t *q, aiq_audit_held_t *held,
     memcpy(held->resolve, line.data, line.len);
     held->resolve_len = line.len;
     memcpy(slot->data, held, sizeof(aiq_audit_held_t));
+
+    return AIQ_OK;
+}
+
+
+/* what is known of it without its OUTCOME */
+
+static aiq_rc_t
+aiq_audit_query_held(aiq_audit_query_t *q, uint64_t seq,
+    const aiq_audit_held_t *held, aiq_audit_hit_t *hit, aiq_mem_t *mem)
+{
+    memset(hit, 0, sizeof(aiq_audit_hit_t));
+
+    hit->seq = seq;
+    hit->ts_us = held->ts_us;
+    hit->intent.data = held->data;
+    hit->intent.len = held->len;
+    hit->resolve.data = held->resolve;
+    hit->resolve.len = held->resolve_len;
+    hit->through = 1;
+
+    /* it was read once */
+
+    if (aiq_json_parse(&hit->i, hit->intent, AIQ_AUDIT_DEPTH, mem, NULL)
+        != AIQ_OK)
+    {
+        return aiq_fail(q->err, AIQ_E_NO_MEMORY, "no memory");
+    }
 
     return AIQ_OK;
 }
@@ -681,26 +701,19 @@ aiq_audit_query_left(aiq_audit_query_t *q, uint64_t seq,
     aiq_str_t         status;
     aiq_audit_hit_t   hit;
 
-    memset(&hit, 0, sizeof(aiq_audit_hit_t));
-
-    hit.seq = seq;
-    hit.ts_us = held->ts_us;
-    hit.intent.data = held->data;
-    hit.intent.len = held->len;
-    hit.resolve.data = held->resolve;
-    hit.resolve.len = held->resolve_len;
-    hit.through = 1;
-
     mem.pos = q->mem;
     mem.end = q->mem + AIQ_AUDIT_QUERY_MEM;
 
-    rc = aiq_json_parse(&hit.i, hit.intent, AIQ_AUDIT_DEPTH, &mem, NULL);
-
-    if (rc == AIQ_OK && hit.resolve.len) {
-        rc = aiq_json_parse(&hit.o, hit.resolve, AIQ_AUDIT_DEPTH, &mem, NULL);
-    }
+    rc = aiq_audit_query_held(q, seq, held, &hit, &mem);
 
     if (rc != AIQ_OK) {
+        return rc;
+    }
+
+    if (hit.resolve.len
+        && aiq_json_parse(&hit.o, hit.resolve, AIQ_AUDIT_DEPTH, &mem, NULL)
+           != AIQ_OK)
+    {
         return aiq_fail(q->err, AIQ_E_NO_MEMORY, "no memory");
     }
 
