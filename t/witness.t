@@ -2,8 +2,8 @@
 
 # Guards what witnesses are for: a log that was put back, cut off or forked is
 # found out by somebody who has seen it before, also if he was killed in
-# between; and a witness that is away stops nobody.  Cosignatures are verified by
-# openssl.  What nginx makes of them is in witness_require.t.
+# between; and a witness that is away stops nobody.  Cosignatures are verified
+# by openssl.  What nginx makes of them is in witness_require.t.
 
 use strict;
 use warnings;

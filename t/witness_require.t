@@ -33,7 +33,7 @@ done_testing();
 # require=1: no witness, no calls; and back
 
 sub depends {
-    $t = ArmorIQ->new();
+    $t = ArmorIQ->new(ports => 2);
 
     witnesses($t);
 
@@ -59,6 +59,8 @@ sub depends {
     hits();
 
     is(scalar(grep { call()->{status} == 200 } 1 .. 20), 20, 'all of them');
+    hits();
+    permitted('a dry run', dry_run());
 
     # idle for longer than max_age, and fresh all the same
 
@@ -75,6 +77,7 @@ sub depends {
     wait_for(sub { call()->{status} == 503 }, 'away: calls are refused');
     hits();
     refused('each of them', call(), 503, 'AUDIT_UNAVAILABLE');
+    refused('a dry run as well', dry_run(), 503, 'AUDIT_UNAVAILABLE');
     refused('a denial is one', send_body(rpc('infra.kill', {}),
                                          $json . $auth), 409,
             'STEP_NOT_PLANNED');
@@ -127,7 +130,7 @@ sub depends {
 # without require= it only says so; and a log that was put back is found here
 
 sub looks {
-    $t = ArmorIQ->new();
+    $t = ArmorIQ->new(ports => 2);
 
     witnesses($t);
 
@@ -192,6 +195,18 @@ server {
         proxy_pass http://infra/mcp;
     }
 }
+
+server {
+    listen 127.0.0.1:%%PORT1%%;
+
+    armoriq on;
+    armoriq_dry_run on;
+
+    location = /mcp {
+        armoriq_mcp infra-mcp;
+        proxy_pass http://infra/mcp;
+    }
+}
 EOF
 
     rows($t);
@@ -203,6 +218,12 @@ EOF
 
 sub call {
     return send_body(rpc('infra.scale', { n => ++$number }), $json . $auth);
+}
+
+# what is denied, but let through
+
+sub dry_run {
+    return send_body(rpc('infra.kill', {}), $json . $auth, port => 1);
 }
 
 # records of denials are written behind the answer

@@ -231,6 +231,12 @@ ngx_armoriq_access_judge(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 
     ctx->permit = (rc == NGX_OK) || ngx_armoriq_access_dry_run(r, ctx);
 
+    w = ngx_armoriq_get_worker(r);
+
+    if (ctx->permit && w && ngx_armoriq_witness_permit(w, ctx) != NGX_OK) {
+        ctx->permit = 0;
+    }
+
     if (!ctx->permit) {
         ctx->state = ngx_armoriq_judged;
 
@@ -243,8 +249,6 @@ ngx_armoriq_access_judge(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 
         return NGX_OK;
     }
-
-    w = ngx_armoriq_get_worker(r);
 
     if (w
         && ngx_armoriq_record_intent(r, ctx) == NGX_OK

@@ -110,14 +110,6 @@ ngx_armoriq_judge(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 
     aiq_store_abort(in.txn);
 
-    if (ctx->d.verdict == AIQ_VERDICT_PERMIT
-        && ngx_armoriq_witness_permit(w, ctx) != NGX_OK)
-    {
-        /* said in the log when it began, not for every call */
-
-        return NGX_DECLINED;
-    }
-
     if (aiq_is_fault(ctx->d.rc)) {
         ngx_log_error(NGX_LOG_CRIT, r->connection->log, 0,
                       "armoriq: %s: %s", aiq_reason(ctx->d.rc),

@@ -513,7 +513,7 @@ ngx_armoriq_witness_judge(ngx_armoriq_witness_t *x)
 }
 
 
-/* a call that was permitted; NGX_DECLINED: it is refused all the same */
+/* a call that is to be let through; NGX_DECLINED: it is refused all the same */
 
 ngx_int_t
 ngx_armoriq_witness_permit(ngx_armoriq_worker_t *w, ngx_armoriq_ctx_t *ctx)

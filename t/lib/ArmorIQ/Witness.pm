@@ -5,7 +5,7 @@ package ArmorIQ::Witness;
 #     use ArmorIQ::Witness;
 #
 #     witnesses($t);                    # an ArmorIQ object
-#     my $w = witness(1);               # { pid, url, port, vkey, dir, out, err }
+#     my $w = witness(1);          # { pid, url, port, vkey, dir, out, err }
 #     cosign('--witness', "$w->{url},$w->{vkey}", '--once');
 #     my $c = follow('--witness', ...); # the same, until it is ended
 #     end_children();
