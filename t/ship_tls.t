@@ -66,8 +66,14 @@ sub syslog {
     my $tls = $l->tls_sink('syslog', $crt, $key);
     my $sink = sink("tls://127.0.0.1:$tls->{port}");
 
+    # a libcurl that is asked to would write the keys of the session there
+
+    my $keys = $l->dir() . '/keys.log';
+    local $ENV{SSLKEYLOGFILE} = $keys;
+
     my ($code, $said) = $l->ship([ $sink ], '--once');
 
+    ok(!-e $keys, 'syslog: no keys of TLS are written');
     is($code, 0, 'syslog: delivered') or diag($said);
     ok(wait_for(sub { messages($tls->{file}) == 12 }, $long),
        'syslog: every record');
@@ -129,6 +135,23 @@ sub refused_syslog {
     refused('another name', $named,
             sink("tls://127.0.0.1:$named->{port}", ca_file => $other_crt),
             $wrong);
+
+    # an OpenSSL that would go along with it
+
+    local $ENV{OPENSSL_CONF} = ArmorIQ::Ship::spew($l->dir() . '/old.cnf',
+                                                   <<'EOF');
+openssl_conf = init
+
+[init]
+ssl_conf = ssl
+
+[ssl]
+system_default = old
+
+[old]
+MinProtocol = TLSv1
+CipherString = DEFAULT:@SECLEVEL=0
+EOF
 
     my $old = $l->tls_sink('old', $crt, $key, '-tls1_1', '-cipher',
                            'DEFAULT:@SECLEVEL=0');

@@ -532,9 +532,11 @@ sub syslog_serve {
                 substr($buf, 0, $whole) = '';
                 $n++;
 
-                # what is in the buffer was received, but by nobody
+                # what is in the buffer was received, but by nobody; after a
+                # while, in which all was sent
 
                 if (ArmorIQ::Ship::slurp("$sink->{dir}/tell") eq "lose $n") {
+                    sleep 0.7;
                     $sink->tell('ok');
                     last READ;
                 }
