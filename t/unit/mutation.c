@@ -788,5 +788,12 @@ main(int argc, char **argv)
 
     summary(&l, &t);
 
+    for (i = 0; i < n; i++) {
+        free(dirs[i]);
+    }
+
+    free(dir);
+    free_log(&l);
+
     return teardown();
 }

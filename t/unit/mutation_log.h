@@ -47,6 +47,7 @@ static void sign_log(const char *dir, aiq_audit_t *log);
 static void read_log(log_t *l, const char *dir);
 static void note_type(log_t *l, unsigned i);
 static void put_back(const log_t *l, const char *dir);
+static void free_log(log_t *l);
 
 
 /* by the writer itself: calls of every kind, and whatever else it writes */
@@ -330,6 +331,16 @@ put_back(const log_t *l, const char *dir)
 {
     spit(seg(dir, l->first[0]), l->text[0], l->len[0]);
     spit(seg(dir, l->first[1]), l->text[1], l->len[1]);
+}
+
+
+static void
+free_log(log_t *l)
+{
+    free(l->text[0]);
+    free(l->text[1]);
+    free(l->notes);
+    free(l->kept);
 }
 
 
