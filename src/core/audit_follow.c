@@ -29,6 +29,8 @@ static aiq_rc_t aiq_audit_follow_behind(aiq_audit_follow_t *f,
     aiq_err_t *err);
 static aiq_rc_t aiq_audit_follow_grow(aiq_audit_follow_t *f,
     aiq_err_t *err);
+static aiq_rc_t aiq_audit_follow_stat(aiq_audit_follow_t *f,
+    struct stat *st, aiq_err_t *err);
 static aiq_rc_t aiq_audit_follow_sync(aiq_audit_reader_t *r, uint64_t size,
     aiq_err_t *err);
 static aiq_rc_t aiq_audit_follow_record(aiq_audit_follow_t *f,
@@ -295,15 +297,9 @@ aiq_audit_follow_grow(aiq_audit_follow_t *f, aiq_err_t *err)
 
     r = &f->reader;
 
-    if (fstat(r->fd, &st) != 0) {
-        return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
-                        "audit segment %s cannot be read: %m", r->name);
-    }
-
-    if ((uint64_t) st.st_size < r->size) {
-        return aiq_audit_follow_bad(f, AIQ_AUDIT_TRUNCATED,
-                                    "the segment became shorter while it was "
-                                    "read", err);
+    rc = aiq_audit_follow_stat(f, &st, err);
+    if (rc != AIQ_OK) {
+        return rc;
     }
 
     if (f->next == 0
@@ -322,6 +318,13 @@ aiq_audit_follow_grow(aiq_audit_follow_t *f, aiq_err_t *err)
                                         "the newest segment was deleted, "
                                         "renamed or replaced", err);
         }
+
+        /* it is complete only now, and what we have open still is it */
+
+        rc = aiq_audit_follow_stat(f, &st, err);
+        if (rc != AIQ_OK) {
+            return rc;
+        }
     }
 
     if ((uint64_t) st.st_size == r->size) {
@@ -329,6 +332,28 @@ aiq_audit_follow_grow(aiq_audit_follow_t *f, aiq_err_t *err)
     }
 
     return aiq_audit_follow_sync(r, (uint64_t) st.st_size, err);
+}
+
+
+static aiq_rc_t
+aiq_audit_follow_stat(aiq_audit_follow_t *f, struct stat *st, aiq_err_t *err)
+{
+    aiq_audit_reader_t  *r;
+
+    r = &f->reader;
+
+    if (fstat(r->fd, st) != 0) {
+        return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
+                        "audit segment %s cannot be read: %m", r->name);
+    }
+
+    if ((uint64_t) st->st_size < r->size) {
+        return aiq_audit_follow_bad(f, AIQ_AUDIT_TRUNCATED,
+                                    "the segment became shorter while it was "
+                                    "read", err);
+    }
+
+    return AIQ_OK;
 }
 
 

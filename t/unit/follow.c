@@ -16,6 +16,7 @@ static void test_growth(void);
 static void test_cursor(void);
 static void test_not_this_log(void);
 static void test_segments(void);
+static void test_meanwhile(void);
 static void test_gone(void);
 static void test_every_byte(void);
 static void test_faults(void);
@@ -30,6 +31,30 @@ static aiq_rc_t last_rc(aiq_audit_follow_t *f);
 
 static const aiq_audit_cursor_t  start;
 static aiq_err_t                 err;
+static const char               *moved;   /* by others, before it is looked for
+                                             in this directory */
+
+
+/* a follower has asked how long a segment is, then looks whether it is there */
+
+int
+fstatat(int fd, const char *name, struct stat *st, int flags)
+{
+    const char  *dir;
+
+    dir = moved;
+
+    if (dir && strncmp(name, "seg-", 4) == 0) {
+        moved = NULL;
+
+        add(dir, 1);
+        tear(dir, 1);
+        add(dir, 1);
+        unlink(seg(dir, 1));
+    }
+
+    return (int) syscall(SYS_newfstatat, fd, name, st, flags);
+}
 
 
 static void
@@ -312,6 +337,29 @@ test_segments(void)
 
 
 static void
+test_meanwhile(void)
+{
+    char                *dir;
+    unsigned             n;
+    aiq_audit_follow_t   f;
+
+    dir = fresh();
+    add(dir, 2);
+
+    ok(open_at(&f, dir, &start) == AIQ_OK && read_all(&f) == 2, "read");
+
+    moved = dir;
+    n = read_all(&f);
+
+    ok(moved == NULL && n == 3 && f.code == AIQ_AUDIT_OK,
+       "what is appended to a segment before it is moved away is read: %u", n);
+
+    aiq_audit_follow_close(&f);
+    free(dir);
+}
+
+
+static void
 test_gone(void)
 {
     char                *dir, *old;
@@ -491,6 +539,7 @@ main(void)
     test_cursor();
     test_not_this_log();
     test_segments();
+    test_meanwhile();
     test_gone();
     test_every_byte();
     test_faults();
