@@ -32,6 +32,7 @@ poison();
 larger();
 refuses_all();
 configuration();
+stars();
 login();
 partial();
 killed();
@@ -371,6 +372,22 @@ sub configuration {
     my ($code, $said) = $l->stop();
     is($code, 0, 'ends in peace');
     unlike($said, qr/canary/, 'no token was said');
+}
+
+
+# a secret that looks as one that is hidden
+
+sub stars {
+    my ($l, $http, $sink) = webhook('stars');
+
+    $sink->{token_file} = $l->secret('stars.token', '**');
+    $l->append(1);
+    $http->tell('body it was ** and *****, not *');
+
+    my ($code, $said) = $l->ship([ $sink ], '--once');
+
+    isnt($code, 'hangs', 'stars: hidden, once');
+    like($said, qr/it was \*\* and \*\*\*\*\*, not \*/, 'stars: and said');
 }
 
 

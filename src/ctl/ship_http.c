@@ -497,7 +497,9 @@ aiq_ship_http_hide(aiq_ship_sink_t *s, char *text)
             continue;
         }
 
-        while ((p = strstr(text, secret[i])) != NULL) {
+        /* behind what is hidden, which may be what was looked for */
+
+        for (p = text; (p = strstr(p, secret[i])) != NULL; p += len) {
             memset(p, '*', len);
         }
 
