@@ -334,12 +334,9 @@ aiq_audit_lock_open(aiq_audit_t *log, aiq_err_t *err)
 {
     struct stat  st;
 
-    log->lock = openat(log->dir, AIQ_AUDIT_LOCK,
-                       O_RDWR|O_CREAT|O_NOFOLLOW|O_CLOEXEC, 0600);
+    log->lock = aiq_audit_lock_at(log->dir, AIQ_AUDIT_LOCK);
 
-    if (log->lock == -1 || aiq_audit_own(log->dir, log->lock) != 0
-        || fstat(log->lock, &st) != 0)
-    {
+    if (log->lock == -1 || fstat(log->lock, &st) != 0) {
         (void) aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
                         "the lock of the audit log cannot be opened: %m");
 

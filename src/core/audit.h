@@ -241,6 +241,12 @@ aiq_rc_t aiq_audit_resolve(const char *dir, const aiq_audit_resolve_t *r,
     aiq_crypto_t *c, aiq_audit_pos_t *pos, aiq_err_t *err);
 
 
+/* a file in DIR for flock(), made if it is not there */
+
+aiq_rc_t aiq_audit_lock_file(const char *dir, const char *name, int *fd,
+    aiq_err_t *err);
+
+
 /* reading */
 
 /*

@@ -176,10 +176,9 @@ aiq_audit_signer_lock(aiq_audit_signer_t *s, unsigned flags, aiq_err_t *err)
     for (i = 0; i < 10; i++) {
 
         if (s->lock == -1) {
-            s->lock = openat(s->dir, AIQ_AUDIT_NOTES_LOCK,
-                             O_RDWR|O_CREAT|O_NOFOLLOW|O_CLOEXEC, 0600);
+            s->lock = aiq_audit_lock_at(s->dir, AIQ_AUDIT_NOTES_LOCK);
 
-            if (s->lock == -1 || aiq_audit_own(s->dir, s->lock) != 0) {
+            if (s->lock == -1) {
                 return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
                                 "audit file " AIQ_AUDIT_NOTES_LOCK
                                 " cannot be opened: %m");

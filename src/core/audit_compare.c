@@ -206,10 +206,14 @@ aiq_audit_compare_key(aiq_audit_compare_t *m, aiq_str_t line, uint64_t seq,
         rc = AIQ_DECLINED;
     }
 
-    /* a crash has come between the record and the file */
+    /*
+     * A crash has come between the record and the file.  The file is there
+     * before the key signs: whatever covers more was signed by another one.
+     */
 
     if (rc == AIQ_OK && n == m->keys->n) {
-        rc = aiq_audit_keys_add(m->keys, note, c, &err);
+        rc = (m->due == AIQ_AUDIT_NEVER)
+             ? aiq_audit_keys_add(m->keys, note, c, &err) : AIQ_DECLINED;
         report->warnings++;
     }
 

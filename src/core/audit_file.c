@@ -484,25 +484,6 @@ aiq_audit_reserve(int fd, uint64_t off, uint64_t len)
 }
 
 
-/* root writes for the owner of the directory, who must go on later */
-
-int
-aiq_audit_own(int dir, int fd)
-{
-    struct stat  st;
-
-    if (geteuid() != 0) {
-        return 0;
-    }
-
-    if (fstat(dir, &st) != 0) {
-        return -1;
-    }
-
-    return (st.st_uid == 0) ? 0 : fchown(fd, st.st_uid, st.st_gid);
-}
-
-
 static int
 aiq_audit_file_link(int dir, int fd, int named, const char *name)
 {

@@ -101,6 +101,15 @@ int aiq_audit_reserve(int fd, uint64_t off, uint64_t len);
 int aiq_audit_own(int dir, int fd);
 
 /*
+ * A file for flock(), and a new file for writing, in place of what somebody
+ * who was stopped has left under that name.  Both belong to the owner of the
+ * directory from the start.  -1 and errno.
+ */
+
+int aiq_audit_lock_at(int dir, const char *name);
+int aiq_audit_new_at(int dir, const char *name);
+
+/*
  * What the first line carries as prev, from log.json.  AIQ_DECLINED if that
  * is not what it should be, AIQ_E_AUDIT_UNAVAILABLE if it cannot be read.
  */

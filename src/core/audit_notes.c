@@ -351,23 +351,29 @@ aiq_audit_replace(int dir, const char *tmp, const char *name, aiq_str_t text,
 {
     int  fd, rc;
 
-    fd = openat(dir, tmp,
-                O_WRONLY|O_CREAT|O_TRUNC|O_NOFOLLOW|O_CLOEXEC|O_NOCTTY,
-                0600);
+    fd = aiq_audit_new_at(dir, tmp);
 
     rc = (fd == -1 || aiq_audit_notes_write(fd, text) != 0
-          || aiq_audit_own(dir, fd) != 0 || fsync(fd) != 0) ? -1 : 0;
+          || fsync(fd) != 0) ? -1 : 0;
 
     if (fd != -1 && close(fd) != 0) {
         rc = -1;
     }
 
-    if (rc != 0 || renameat(dir, tmp, dir, name) != 0 || fsync(dir) != 0) {
-        return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
-                        "audit file %s cannot be written: %m", name);
+    if (rc == 0 && renameat(dir, tmp, dir, name) == 0 && fsync(dir) == 0) {
+        return AIQ_OK;
     }
 
-    return AIQ_OK;
+    (void) aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
+                    "audit file %s cannot be written: %m", name);
+
+    /* it would take room, and is nobody's */
+
+    if (fd != -1) {
+        (void) unlinkat(dir, tmp, 0);
+    }
+
+    return AIQ_E_AUDIT_UNAVAILABLE;
 }
 
 

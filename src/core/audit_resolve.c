@@ -18,6 +18,11 @@
 
 #define AIQ_AUDIT_RESOLVE_TRIES  10
 
+/* six bytes for one that is escaped */
+
+#define AIQ_AUDIT_RESOLVE_MAX    (6 * (AIQ_NAME_MAX + AIQ_AUDIT_NOTE_MAX)     \
+                                  + 256)
+
 
 /* what is known of the call */
 
@@ -343,7 +348,7 @@ aiq_audit_settle_write(const aiq_audit_settle_t *s,
 {
     aiq_out_t      out;
     aiq_str_t      none;
-    unsigned char  hex[2 * AIQ_HASH_LEN], members[4096];
+    unsigned char  hex[2 * AIQ_HASH_LEN], members[AIQ_AUDIT_RESOLVE_MAX];
 
     if ((!aiq_str_is(r->status, "executed")
          && !aiq_str_is(r->status, "not_sent"))

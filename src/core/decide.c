@@ -127,6 +127,7 @@ aiq_decide_moved(aiq_decision_t *d, const aiq_decision_t *before,
 
     d->reserved |= before->reserved;
     d->step = before->reserved ? before->step : d->step;
+    d->max_uses = before->reserved ? before->max_uses : d->max_uses;
     memcpy(d->ledger, before->ledger, AIQ_HASH_LEN);
 }
 

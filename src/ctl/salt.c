@@ -395,10 +395,18 @@ aiq_ctl_salt_missing(aiq_ctl_t *ctl)
 
         if (rc == AIQ_DECLINED) {
             rc = aiq_salt_make(ctl->txn, ids.id[i], 1, ctl->now, &ctl->err);
-        }
 
-        if (rc != AIQ_OK) {
-            return aiq_ctl_fail(ctl, rc, "salt");
+            if (rc != AIQ_OK) {
+                return aiq_ctl_fail(ctl, rc, "salt");
+            }
+
+        } else if (rc != AIQ_OK) {
+
+            /* nobody must be kept from revoking a key by that */
+
+            aiq_ctl_note("the salts of org \"%.*s\" cannot be read; run "
+                         "\"armoriqctl doctor\"", (int) ids.id[i].len,
+                         ids.id[i].data);
         }
     }
 

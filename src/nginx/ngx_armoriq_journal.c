@@ -28,7 +28,6 @@ static ngx_uint_t ngx_armoriq_journal_result(ngx_armoriq_journal_t *j,
 ngx_int_t
 ngx_armoriq_journal_init(ngx_armoriq_worker_t *w)
 {
-    u_char                  name[NGX_MAX_PATH];
     ngx_armoriq_journal_t  *j;
 
     j = ngx_pcalloc(w->cycle->pool, sizeof(ngx_armoriq_journal_t));
@@ -60,14 +59,12 @@ ngx_armoriq_journal_init(ngx_armoriq_worker_t *w)
 
     /* a description of its own in each process: flock() goes by that */
 
-    (void) ngx_snprintf(name, NGX_MAX_PATH, "%V/flush.lock%Z",
-                        &w->conf->audit);
-
-    j->lock = open((char *) name, O_RDWR|O_CREAT|O_CLOEXEC|O_NOFOLLOW, 0600);
-
-    if (j->lock == NGX_INVALID_FILE) {
-        ngx_log_error(NGX_LOG_EMERG, w->cycle->log, ngx_errno,
-                      "armoriq: open() \"%s\" failed", name);
+    if (aiq_audit_lock_file((char *) w->conf->audit.data, "flush.lock",
+                            &j->lock, &j->err)
+        != AIQ_OK)
+    {
+        ngx_log_error(NGX_LOG_EMERG, w->cycle->log, 0, "armoriq: %s",
+                      j->err.text);
         return NGX_ERROR;
     }
 

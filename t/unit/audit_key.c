@@ -738,6 +738,65 @@ test_missing(void)
 }
 
 
+/*
+ * Somebody has the seed of a key that was replaced, and takes the file of keys
+ * away, as if a crash had come before it.
+ */
+
+static void
+test_retired(void)
+{
+    char                *dir, *old, text[256], note[1024], both[4096];
+    unsigned             where;
+    aiq_out_t            out;
+    aiq_str_t            s;
+    aiq_vkey_t           v;
+    unsigned char        seed[AIQ_KEY_LEN], pub[AIQ_KEY_LEN];
+    aiq_checkpoint_t     cp;
+    aiq_audit_kept_t     kept = { .notes = &s, .n = 1 };
+    aiq_audit_report_t   r;
+
+    memset(seed, 0x42, AIQ_KEY_LEN);
+    aiq_ed25519_public(crypto, seed, pub);
+    aiq_vkey_init(&v, str("example.com/audit"), pub, crypto);
+
+    for (where = 0; where < 3; where++) {
+        dir = rotated();
+        add(dir, 3);
+        unlink(path(dir, "keys"));
+
+        old = slurp(path(dir, "checkpoints"), NULL);
+        *strchr(strstr(old, "\n\n") + 2, '\n') = '\0';
+
+        cp.origin = v.name;
+        cp.size = 9;
+        aiq_str_null(&cp.extension);
+        root_of(dir, 9, cp.root);
+
+        aiq_out_init(&out, text, sizeof(text));
+        aiq_checkpoint_write(&out, &cp);
+        s = aiq_out_done(&out);
+        aiq_out_init(&out, note, sizeof(note));
+        aiq_note_sign(&out, s, &v, seed, crypto);
+        s = aiq_out_done(&out);
+
+        (void) snprintf(both, sizeof(both), "%s\n%.*s", old,
+                        where == 0 ? (int) s.len : 0, note);
+
+        spit(path(dir, "checkpoints"), both, strlen(both));
+
+        (where == 2) ? (void) unlink(path(dir, "checkpoint"))
+                     : spit(path(dir, "checkpoint"), note, s.len);
+
+        aiq_audit_verify_kept(dir, where == 2 ? &kept : NULL, crypto, &r);
+
+        ok(r.code == (where == 1 ? AIQ_AUDIT_INCONSISTENT
+                                 : AIQ_AUDIT_SIGNATURE),
+           "by a key that was replaced: %s", r.text);
+    }
+}
+
+
 static void
 test_kept(void)
 {
@@ -850,6 +909,7 @@ main(void)
     test_record();
     test_between();
     test_missing();
+    test_retired();
     test_kept();
     test_alone();
     test_log_json();

@@ -33,6 +33,9 @@ flock(int fd, int op)
 }
 
 
+static const char  *by = "alice";
+
+
 /* the number of the RESOLVE, or 0 */
 
 static uint64_t
@@ -49,7 +52,7 @@ resolve(const char *dir, uint64_t seq, const char *status, const char *note,
     r.seq = seq;
     r.status = str(status);
     r.uid = 1000;
-    r.by = str("alice");
+    r.by = str(by);
     r.note = str(note);
 
     err->text[0] = '\0';
@@ -191,9 +194,12 @@ test_note(void)
        && strstr(err.text, "not a resolution"), "too long: %s", err.text);
 
     note[sizeof(note) - 2] = '\0';
+    by = note + AIQ_AUDIT_NOTE_MAX - AIQ_NAME_MAX;
 
     ok(resolve(dir, 5, "executed", note, &err) == 7, "the longest: %s",
        err.text);
+    by = "alice";
+
     ok(verify(dir, NULL) == AIQ_AUDIT_OK, "verified");
 
     free(dir);
