@@ -18,6 +18,7 @@ use Time::HiRes qw/sleep time/;
 use lib "$FindBin::Bin/lib";
 use ArmorIQ;
 use ArmorIQ::Note;
+use ArmorIQ::Ship;
 use ArmorIQ::Witness;
 
 
@@ -35,6 +36,7 @@ subtest 'killed behind its answer' => \&killed;
 subtest 'requests' => \&requests;
 subtest 'slow clients' => \&slow;
 subtest 'witnesses that are away' => \&away;
+subtest 'over TLS' => \&tls;
 subtest 'another key' => \&another_key;
 subtest 'command lines' => \&command_lines;
 
@@ -435,6 +437,32 @@ sub away {
     cmp_ok(scalar(my @l = $c->{err}->() =~ /\n/g), '<', 10, 'and little else');
 
     ok(kill(0, $c->{pid}), 'it runs');
+    end();
+}
+
+
+# not with a certificate that nobody knows, and nobody can read along
+
+sub tls {
+    begin(10);
+
+    my $w = witness(1);
+    my $other = ArmorIQ::Ship->new();
+    my ($crt, $key) = $other->certificate('witness', 'IP:127.0.0.1');
+    my $tls = $other->tls_sink('witness', $crt, $key);
+
+    # a libcurl that is asked to would write the keys of the session there
+
+    my $keys = $t->dir() . '/keys.log';
+    local $ENV{SSLKEYLOGFILE} = $keys;
+
+    my ($code, undef, $err) = cosign('--witness', "https://127.0.0.1:"
+                                     . "$tls->{port},$w->{vkey}", '--once');
+
+    is($code, 1, 'a certificate that nobody has signed');
+    like($err, qr/certificate/, 'is why');
+    ok(!-e $keys, 'no keys of TLS are written');
+
     end();
 }
 

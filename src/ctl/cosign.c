@@ -128,9 +128,13 @@ aiq_ctl_audit_cosign(aiq_ctl_t *ctl)
 
     (void) signal(SIGPIPE, SIG_IGN);
 
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK
-        || (w->multi = curl_multi_init()) == NULL)
-    {
+    code = aiq_ctl_curl(ctl);
+    if (code != AIQ_CTL_OK) {
+        return code;
+    }
+
+    w->multi = curl_multi_init();
+    if (w->multi == NULL) {
         return aiq_ctl_fault(ctl, AIQ_E_INTERNAL, "libcurl does not work");
     }
 

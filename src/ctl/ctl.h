@@ -242,6 +242,11 @@ int aiq_ctl_done(aiq_ctl_t *ctl, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
 
+/* curl.c: libcurl, before anything else of it; before there are threads */
+
+int aiq_ctl_curl(aiq_ctl_t *ctl);
+
+
 /*
  * file.c.  Reads a file, or standard input for "-", into ctl->mem.  The bytes
  * of a secret come from a terminal without echo.

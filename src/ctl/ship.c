@@ -117,12 +117,9 @@ aiq_ctl_audit_ship(aiq_ctl_t *ctl)
     ship->metrics = aiq_ctl_opt(ctl, "metrics");
     ship->once = (aiq_ctl_opt(ctl, "once") != NULL);
 
-    /* libcurl would write the keys of TLS there */
-
-    (void) unsetenv("SSLKEYLOGFILE");
-
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-        return aiq_ctl_fault(ctl, AIQ_E_INTERNAL, "libcurl does not start");
+    code = aiq_ctl_curl(ctl);
+    if (code != AIQ_CTL_OK) {
+        return code;
     }
 
     code = aiq_ship_conf_read(ship, aiq_ctl_opt(ctl, "config"));
