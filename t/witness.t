@@ -36,6 +36,7 @@ subtest 'killed behind its answer' => \&killed;
 subtest 'requests' => \&requests;
 subtest 'slow clients' => \&slow;
 subtest 'witnesses that are away' => \&away;
+subtest 'two on one log' => \&two;
 subtest 'over TLS' => \&tls;
 subtest 'another key' => \&another_key;
 subtest 'command lines' => \&command_lines;
@@ -437,6 +438,37 @@ sub away {
     cmp_ok(scalar(my @l = $c->{err}->() =~ /\n/g), '<', 10, 'and little else');
 
     ok(kill(0, $c->{pid}), 'it runs');
+    end();
+}
+
+
+# one of them would put back what the other has done
+
+sub two {
+    begin(10);
+
+    my $w = witness(1);
+    my @args = ('--witness', "$w->{url},$w->{vkey}");
+    my $c = follow(@args);
+    my $lock = $t->audit() . '/cosign.lock';
+
+    wait_size(10, 'the first one runs');
+    is((stat $lock)[2] & 0777, 0600, 'and has a lock');
+
+    my ($code, undef, $err) = cosign(@args, '--once');
+
+    is($code, 1, 'a second one on the same log');
+    like($err, qr/another "audit cosign" works with "\Q@{[$t->audit()]}\E"/,
+         'ends, and says why');
+
+    end_child($c);
+    is((cosign(@args, '--once'))[0], 0, 'when the first one has ended');
+
+    unlink $lock;
+    symlink $t->dir() . '/made', $lock or die "symlink: $!";
+    is((cosign(@args, '--once'))[0], 3, 'not through a link');
+    ok(!-e $t->dir() . '/made', 'which leads nowhere');
+
     end();
 }
 

@@ -9,8 +9,6 @@
  */
 
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -168,54 +166,8 @@ aiq_audit_signer_run(aiq_audit_signer_t *s, unsigned flags,
 aiq_rc_t
 aiq_audit_signer_lock(aiq_audit_signer_t *s, unsigned flags, aiq_err_t *err)
 {
-    int          i, how;
-    struct stat  st, there;
-
-    how = LOCK_EX | ((flags & AIQ_AUDIT_NOWAIT) ? LOCK_NB : 0);
-
-    for (i = 0; i < 10; i++) {
-
-        if (s->lock == -1) {
-            s->lock = aiq_audit_lock_at(s->dir, AIQ_AUDIT_NOTES_LOCK);
-
-            if (s->lock == -1) {
-                return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
-                                "audit file " AIQ_AUDIT_NOTES_LOCK
-                                " cannot be opened: %m");
-            }
-        }
-
-        while (flock(s->lock, how) != 0) {
-
-            if (errno == EWOULDBLOCK) {
-                return AIQ_DECLINED;
-            }
-
-            if (errno != EINTR) {
-                return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
-                                "audit file " AIQ_AUDIT_NOTES_LOCK
-                                " cannot be locked: %m");
-            }
-        }
-
-        /* a lock that was deleted meanwhile keeps nobody out */
-
-        if (fstat(s->lock, &st) == 0
-            && fstatat(s->dir, AIQ_AUDIT_NOTES_LOCK, &there,
-                       AT_SYMLINK_NOFOLLOW)
-               == 0
-            && st.st_ino == there.st_ino && st.st_dev == there.st_dev)
-        {
-            return AIQ_OK;
-        }
-
-        (void) close(s->lock);
-        s->lock = -1;
-    }
-
-    return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
-                    "audit file " AIQ_AUDIT_NOTES_LOCK " does not stay where "
-                    "it is");
+    return aiq_audit_lock_take(s->dir, AIQ_AUDIT_NOTES_LOCK,
+                               !(flags & AIQ_AUDIT_NOWAIT), &s->lock, err);
 }
 
 

@@ -110,6 +110,15 @@ int aiq_audit_lock_at(int dir, const char *name);
 int aiq_audit_new_at(int dir, const char *name);
 
 /*
+ * Takes an exclusive flock() on such a file.  *fd is -1 or from a call before;
+ * whoever closes it lets go.  Without wait AIQ_DECLINED if somebody else has
+ * it.
+ */
+
+aiq_rc_t aiq_audit_lock_take(int dir, const char *name, int wait, int *fd,
+    aiq_err_t *err);
+
+/*
  * What the first line carries as prev, from log.json.  AIQ_DECLINED if that
  * is not what it should be, AIQ_E_AUDIT_UNAVAILABLE if it cannot be read.
  */

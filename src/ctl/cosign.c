@@ -21,6 +21,7 @@
 #include <curl/curl.h>
 
 #include "audit_checkpoint.h"
+#include "audit_file.h"
 #include "audit_key.h"
 #include "cosign.h"
 #include "ctl.h"
@@ -33,6 +34,7 @@
 #define AIQ_CTL_COSIGN_ASK     4         /* about one checkpoint */
 #define AIQ_CTL_COSIGN_FILE    "cosigned"
 #define AIQ_CTL_COSIGN_TMP     "cosigned.new"
+#define AIQ_CTL_COSIGN_LOCK    "cosign.lock"
 #define AIQ_CTL_COSIGN_URL     2048
 
 
@@ -81,6 +83,7 @@ struct aiq_ctl_cosign_s {
 };
 
 
+static int aiq_ctl_cosign_log(aiq_ctl_cosign_t *w);
 static int aiq_ctl_cosign_peers(aiq_ctl_cosign_t *w);
 static int aiq_ctl_cosign_peer(aiq_ctl_cosign_t *w, aiq_str_t word);
 static int aiq_ctl_cosign_curl(aiq_ctl_cosign_t *w, aiq_ctl_peer_t *p);
@@ -109,7 +112,6 @@ int
 aiq_ctl_audit_cosign(aiq_ctl_t *ctl)
 {
     int                code;
-    aiq_rc_t           rc;
     unsigned           i;
     aiq_ctl_cosign_t  *w;
 
@@ -149,11 +151,11 @@ aiq_ctl_audit_cosign(aiq_ctl_t *ctl)
     }
 
     if (code == AIQ_CTL_OK) {
-        rc = aiq_audit_tree_open(&w->tree, ctl->arg[0], &ctl->err);
+        code = aiq_ctl_cosign_log(w);
+    }
 
-        code = (rc == AIQ_OK)
-               ? aiq_ctl_cosign_run(w, aiq_ctl_opt(ctl, "once") != NULL)
-               : aiq_ctl_fail(ctl, rc, NULL);
+    if (code == AIQ_CTL_OK) {
+        code = aiq_ctl_cosign_run(w, aiq_ctl_opt(ctl, "once") != NULL);
     }
 
     for (i = 0; i < w->n; i++) {
@@ -166,6 +168,37 @@ aiq_ctl_audit_cosign(aiq_ctl_t *ctl)
     curl_global_cleanup();
 
     return code;
+}
+
+
+/* two would write the same file, and one put back what the other has done */
+
+static int
+aiq_ctl_cosign_log(aiq_ctl_cosign_t *w)
+{
+    int         lock;
+    aiq_rc_t    rc;
+    aiq_ctl_t  *ctl;
+
+    ctl = w->ctl;
+
+    rc = aiq_audit_tree_open(&w->tree, ctl->arg[0], &ctl->err);
+
+    /* held until the process ends */
+
+    lock = -1;
+
+    if (rc == AIQ_OK) {
+        rc = aiq_audit_lock_take(w->tree.dir, AIQ_CTL_COSIGN_LOCK, 0, &lock,
+                                 &ctl->err);
+    }
+
+    if (rc == AIQ_DECLINED) {
+        return aiq_ctl_no(ctl, AIQ_OK, "another \"audit cosign\" works with"
+                          " \"%s\"", ctl->arg[0]);
+    }
+
+    return (rc == AIQ_OK) ? AIQ_CTL_OK : aiq_ctl_fail(ctl, rc, NULL);
 }
 
 
