@@ -436,13 +436,12 @@ ngx_armoriq_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    if (ngx_armoriq_digest(cf, amcf) != NGX_OK) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "armoriq: no hash of the configuration can be made");
-        return NGX_ERROR;
-    }
-
     if (amcf->used) {
+
+        if (ngx_armoriq_digest_end(cf, amcf) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
         amcf->thread_pool = ngx_thread_pool_add(cf, NULL);
 
         if (amcf->thread_pool == NULL) {

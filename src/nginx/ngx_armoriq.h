@@ -82,8 +82,8 @@ typedef struct {
     aiq_audit_keep_t               keep;        /* segments, reserve */
     ngx_msec_t                     heartbeat;   /* 0: none */
     u_char                         digest[AIQ_HASH_LEN];
+    ngx_array_t                   *files;       /* ngx_conf_dump_t */
     ngx_uint_t                     dumped;      /* files before http{} */
-    ngx_uint_t                     dumps;       /* unsigned  dumps:1; */
     ngx_armoriq_witness_conf_t    *witness;
     ngx_shm_zone_t                *zone;
     ngx_thread_pool_t             *thread_pool;
@@ -396,7 +396,9 @@ uint64_t ngx_armoriq_life_now(void);
 /* digest: of the configuration files that nginx has read */
 
 ngx_int_t ngx_armoriq_digest_begin(ngx_conf_t *cf);
-ngx_int_t ngx_armoriq_digest(ngx_conf_t *cf, ngx_armoriq_main_conf_t *amcf);
+ngx_int_t ngx_armoriq_digest_end(ngx_conf_t *cf,
+    ngx_armoriq_main_conf_t *amcf);
+ngx_int_t ngx_armoriq_digest(ngx_armoriq_worker_t *w);
 
 /* sign: checkpoints of the audit log */
 

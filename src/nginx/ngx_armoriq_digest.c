@@ -3,20 +3,32 @@
  * Copyright (C) ngx_armoriq authors
  *
  * What configuration decided is in the audit log as one hash over the bytes
- * of nginx.conf and of all that is included in its http{}, as nginx has read
- * them: files change behind its back.  It is what "sha256sum FILE... |
- * sha256sum" prints, with the files in the order of reading.
+ * of nginx.conf, of the file with http{} if that is another one, and of all
+ * that is included in http{}, as nginx has read them: files change behind its
+ * back.  It is what "sha256sum FILE... | sha256sum" prints, with the files in
+ * the order of reading.
+ *
+ * While http{} is read the files around it are not at their end yet, and what
+ * nginx keeps of them isn't either.  So they are only noted down then, and a
+ * worker makes the hash.
  */
 
 
 #include "ngx_armoriq.h"
 
 
-static ngx_int_t ngx_armoriq_digest_main(ngx_conf_t *cf, ngx_array_t *lines,
-    aiq_crypto_t *c);
-static ngx_int_t ngx_armoriq_digest_file(ngx_conf_t *cf, ngx_array_t *lines,
-    aiq_crypto_t *c, ngx_str_t *name, ngx_buf_t *b);
-static ngx_buf_t *ngx_armoriq_digest_read(ngx_conf_t *cf, ngx_str_t *name);
+static void ngx_armoriq_digest_restore(void *data);
+static ngx_int_t ngx_armoriq_digest_keep(ngx_conf_t *cf, ngx_array_t *files,
+    ngx_str_t *name);
+static ngx_buf_t *ngx_armoriq_digest_find(ngx_conf_t *cf, ngx_str_t *name);
+static ngx_buf_t *ngx_armoriq_digest_open(ngx_conf_t *cf, ngx_str_t *name);
+static ngx_buf_t *ngx_armoriq_digest_read(ngx_conf_t *cf, ngx_file_t *file);
+static aiq_rc_t ngx_armoriq_digest_line(aiq_digest_t *d, aiq_crypto_t *c,
+    ngx_conf_dump_t *file);
+
+
+#define ngx_armoriq_digest_same(a, b)                                         \
+    ((a)->len == (b)->len && ngx_memcmp((a)->data, (b)->data, (a)->len) == 0)
 
 
 /* nginx keeps what it reads if it is to print it: from here on it does */
@@ -24,12 +36,52 @@ static ngx_buf_t *ngx_armoriq_digest_read(ngx_conf_t *cf, ngx_str_t *name);
 ngx_int_t
 ngx_armoriq_digest_begin(ngx_conf_t *cf)
 {
+    ngx_str_t                *name;
+    ngx_array_t              *files;
+    ngx_pool_cleanup_t       *cln;
     ngx_armoriq_main_conf_t  *amcf;
+
+    if (ngx_test_config) {
+        return NGX_OK;
+    }
 
     amcf = ngx_http_conf_get_module_main_conf(cf, ngx_armoriq_module);
 
+    files = ngx_array_create(cf->pool, 8, sizeof(ngx_conf_dump_t));
+    cln = ngx_pool_cleanup_add(cf->temp_pool, sizeof(ngx_uint_t));
+
+    if (files == NULL || cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* that pool goes when all is read, or when something is wrong with it */
+
+    *(ngx_uint_t *) cln->data = ngx_dump_config;
+    cln->handler = ngx_armoriq_digest_restore;
+
+    if (ngx_armoriq_digest_keep(cf, files, &cf->cycle->conf_file) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    name = &cf->conf_file->file.name;
+
+    if (!ngx_armoriq_digest_same(name, &cf->cycle->conf_file)
+        && ngx_armoriq_digest_keep(cf, files, name) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    amcf->files = files;
     amcf->dumped = cf->cycle->config_dump.nelts;
-    amcf->dumps = ngx_dump_config;
+
+    /*
+     * A file is kept once, in some builds from the start.  What was included
+     * before http{} and is included again in it belongs to it in all of them.
+     */
+
+    ngx_rbtree_init(&cf->cycle->config_dump_rbtree,
+                    &cf->cycle->config_dump_sentinel,
+                    ngx_str_rbtree_insert_value);
 
     ngx_dump_config = 1;
 
@@ -37,97 +89,100 @@ ngx_armoriq_digest_begin(ngx_conf_t *cf)
 }
 
 
-ngx_int_t
-ngx_armoriq_digest(ngx_conf_t *cf, ngx_armoriq_main_conf_t *amcf)
+static void
+ngx_armoriq_digest_restore(void *data)
 {
-    ngx_int_t         rc;
-    ngx_uint_t        i;
-    ngx_array_t       lines;
-    aiq_crypto_t     *c;
-    ngx_conf_dump_t  *dump;
-
-    ngx_dump_config = amcf->dumps;
-
-    if (!amcf->used) {
-        return NGX_OK;
-    }
-
-    c = aiq_crypto_new();
-    if (c == NULL) {
-        return NGX_ERROR;
-    }
-
-    rc = ngx_array_init(&lines, cf->temp_pool, 8, sizeof(aiq_str_t));
-
-    if (rc == NGX_OK) {
-        rc = ngx_armoriq_digest_main(cf, &lines, c);
-    }
-
-    dump = cf->cycle->config_dump.elts;
-
-    for (i = amcf->dumped;
-         rc == NGX_OK && i < cf->cycle->config_dump.nelts;
-         i++)
-    {
-        rc = ngx_armoriq_digest_file(cf, &lines, c, &dump[i].name,
-                                     dump[i].buffer);
-    }
-
-    if (rc == NGX_OK
-        && aiq_sha256v(c, lines.elts, (unsigned) lines.nelts, amcf->digest)
-           != AIQ_OK)
-    {
-        rc = NGX_ERROR;
-    }
-
-    aiq_crypto_free(c);
-
-    return rc;
+    ngx_dump_config = *(ngx_uint_t *) data;
 }
 
 
-/* nginx.conf itself was opened before: kept or not, depending on the build */
+/* the end of http{} */
 
-static ngx_int_t
-ngx_armoriq_digest_main(ngx_conf_t *cf, ngx_array_t *lines, aiq_crypto_t *c)
+ngx_int_t
+ngx_armoriq_digest_end(ngx_conf_t *cf, ngx_armoriq_main_conf_t *amcf)
 {
-    ngx_buf_t        *b;
-    ngx_str_t        *name;
     ngx_uint_t        i;
-    ngx_conf_dump_t  *dump;
+    ngx_conf_dump_t  *dump, *file;
 
-    b = NULL;
-    name = &cf->cycle->conf_file;
+    if (amcf->files == NULL) {
+        return NGX_OK;
+    }
+
     dump = cf->cycle->config_dump.elts;
 
-    for (i = 0; i < cf->cycle->config_dump.nelts; i++) {
+    for (i = amcf->dumped; i < cf->cycle->config_dump.nelts; i++) {
 
-        if (dump[i].name.len == name->len
-            && ngx_strncmp(dump[i].name.data, name->data, name->len) == 0)
-        {
-            b = dump[i].buffer;
-            break;
-        }
-    }
-
-    if (b == NULL) {
-        b = ngx_armoriq_digest_read(cf, name);
-
-        if (b == NULL) {
+        file = ngx_array_push(amcf->files);
+        if (file == NULL) {
             return NGX_ERROR;
         }
+
+        *file = dump[i];
     }
 
-    return ngx_armoriq_digest_file(cf, lines, c, name, b);
+    return NGX_OK;
+}
+
+
+/* these were opened before: kept or not, depending on the build */
+
+static ngx_int_t
+ngx_armoriq_digest_keep(ngx_conf_t *cf, ngx_array_t *files, ngx_str_t *name)
+{
+    ngx_buf_t        *b;
+    ngx_conf_dump_t  *file;
+
+    b = ngx_armoriq_digest_find(cf, name);
+
+    if (b == NULL) {
+        b = ngx_armoriq_digest_open(cf, name);
+    }
+
+    file = ngx_array_push(files);
+
+    if (b == NULL || file == NULL) {
+        return NGX_ERROR;
+    }
+
+    file->name = *name;
+    file->buffer = b;
+
+    return NGX_OK;
 }
 
 
 static ngx_buf_t *
-ngx_armoriq_digest_read(ngx_conf_t *cf, ngx_str_t *name)
+ngx_armoriq_digest_find(ngx_conf_t *cf, ngx_str_t *name)
 {
-    ssize_t     n;
-    ngx_buf_t  *b;
-    ngx_file_t  file;
+    ngx_uint_t        i;
+    ngx_conf_dump_t  *dump;
+
+    dump = cf->cycle->config_dump.elts;
+
+    for (i = 0; i < cf->cycle->config_dump.nelts; i++) {
+
+        if (ngx_armoriq_digest_same(&dump[i].name, name)) {
+            return dump[i].buffer;
+        }
+    }
+
+    return NULL;
+}
+
+
+static ngx_buf_t *
+ngx_armoriq_digest_open(ngx_conf_t *cf, ngx_str_t *name)
+{
+    ngx_buf_t   *b;
+    ngx_file_t   file;
+
+    /* the one that is being read is open, whatever has its name by now */
+
+    if (ngx_armoriq_digest_same(&cf->conf_file->file.name, name)) {
+        file = cf->conf_file->file;
+
+        return ngx_armoriq_digest_read(cf, &file);
+    }
 
     ngx_memzero(&file, sizeof(ngx_file_t));
 
@@ -144,63 +199,108 @@ ngx_armoriq_digest_read(ngx_conf_t *cf, ngx_str_t *name)
     b = NULL;
 
     if (ngx_fd_info(file.fd, &file.info) != NGX_FILE_ERROR) {
-        b = ngx_create_temp_buf(cf->temp_pool,
-                                (size_t) ngx_file_size(&file.info) + 1);
-    }
-
-    if (b) {
-        n = ngx_read_file(&file, b->last,
-                          (size_t) ngx_file_size(&file.info), 0);
-
-        if (n == (ssize_t) ngx_file_size(&file.info)) {
-            b->last += n;
-
-        } else {
-            b = NULL;
-        }
+        b = ngx_armoriq_digest_read(cf, &file);
     }
 
     (void) ngx_close_file(file.fd);
-
-    if (b == NULL) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\" cannot be read",
-                           name);
-    }
 
     return b;
 }
 
 
-/* a line as sha256sum prints it */
-
-static ngx_int_t
-ngx_armoriq_digest_file(ngx_conf_t *cf, ngx_array_t *lines, aiq_crypto_t *c,
-    ngx_str_t *name, ngx_buf_t *b)
+static ngx_buf_t *
+ngx_armoriq_digest_read(ngx_conf_t *cf, ngx_file_t *file)
 {
-    size_t       size;
-    aiq_out_t    out;
-    aiq_str_t    text, *line;
-    u_char      *p, hash[AIQ_HASH_LEN];
+    size_t      size;
+    ssize_t     n;
+    ngx_buf_t  *b;
 
-    text.data = b->pos;
-    text.len = b->last - b->pos;
+    size = (size_t) ngx_file_size(&file->info);
 
-    size = 2 * AIQ_HASH_LEN + 2 + name->len + 1;
+    b = ngx_create_temp_buf(cf->pool, size + 1);
+    if (b == NULL) {
+        return NULL;
+    }
 
-    p = ngx_pnalloc(cf->temp_pool, size);
-    line = ngx_array_push(lines);
+    n = ngx_read_file(file, b->last, size, 0);
 
-    if (p == NULL || line == NULL || aiq_sha256(c, text, hash) != AIQ_OK) {
+    if (n != (ssize_t) size) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\" cannot be read",
+                           &file->name);
+        return NULL;
+    }
+
+    b->last += n;
+
+    return b;
+}
+
+
+/* in a worker: by now all that was noted down is complete */
+
+ngx_int_t
+ngx_armoriq_digest(ngx_armoriq_worker_t *w)
+{
+    aiq_rc_t          rc;
+    ngx_uint_t        i;
+    aiq_digest_t     *d;
+    ngx_conf_dump_t  *file;
+
+    d = aiq_digest_new(w->crypto);
+
+    if (d == NULL) {
         return NGX_ERROR;
     }
 
-    aiq_out_init(&out, p, size);
+    rc = AIQ_OK;
+    file = w->conf->files->elts;
+
+    for (i = 0; rc == AIQ_OK && i < w->conf->files->nelts; i++) {
+        rc = ngx_armoriq_digest_line(d, w->crypto, &file[i]);
+    }
+
+    if (rc == AIQ_OK) {
+        rc = aiq_digest_end(d, w->conf->digest);
+    }
+
+    aiq_digest_free(d);
+
+    return (rc == AIQ_OK) ? NGX_OK : NGX_ERROR;
+}
+
+
+/* a line as sha256sum prints it */
+
+static aiq_rc_t
+ngx_armoriq_digest_line(aiq_digest_t *d, aiq_crypto_t *c,
+    ngx_conf_dump_t *file)
+{
+    u_char      front[2 * AIQ_HASH_LEN + 2];
+    aiq_rc_t    rc;
+    aiq_str_t   text;
+    aiq_out_t   out;
+    aiq_hash_t  hash;
+
+    text.data = file->buffer->pos;
+    text.len = file->buffer->last - file->buffer->pos;
+
+    rc = aiq_sha256(c, text, hash);
+
+    aiq_out_init(&out, front, sizeof(front));
     aiq_out_hex(&out, hash, AIQ_HASH_LEN);
     aiq_out_str(&out, "  ");
-    aiq_out_mem(&out, name->data, name->len);
-    aiq_out_char(&out, '\n');
 
-    *line = aiq_out_done(&out);
+    if (rc == AIQ_OK) {
+        rc = aiq_digest_add(d, aiq_out_done(&out));
+    }
 
-    return out.failed ? NGX_ERROR : NGX_OK;
+    if (rc == AIQ_OK) {
+        rc = aiq_digest_add(d, ngx_armoriq_str(file->name));
+    }
+
+    if (rc == AIQ_OK) {
+        rc = aiq_digest_add(d, aiq_cstr("\n"));
+    }
+
+    return rc;
 }

@@ -232,6 +232,12 @@ ngx_armoriq_worker_init(ngx_armoriq_worker_t *w)
         return NGX_ERROR;
     }
 
+    if (ngx_armoriq_digest(w) != NGX_OK) {
+        ngx_log_error(NGX_LOG_EMERG, w->cycle->log, 0,
+                      "armoriq: no hash of the configuration can be made");
+        return NGX_ERROR;
+    }
+
     w->arena_start = ngx_alloc(NGX_ARMORIQ_ARENA, w->cycle->log);
     w->rules = ngx_pcalloc(w->cycle->pool, NGX_ARMORIQ_RULES
                                            * sizeof(ngx_armoriq_rules_t));
