@@ -10,6 +10,7 @@ use strict;
 use warnings;
 
 use FindBin;
+use IO::Select;
 use POSIX qw/EDQUOT EIO EROFS/;
 use Test::More;
 use Time::HiRes qw/sleep time/;
@@ -27,6 +28,7 @@ subtest 'EIO' => sub { dead_disk(EIO) };
 subtest 'EROFS' => sub { dead_disk(EROFS) };
 subtest 'EDQUOT' => sub { dead_disk(EDQUOT) };
 subtest 'more than there is room for' => \&full_ring;
+subtest 'proofs that take long' => \&proofs;
 
 done_testing();
 
@@ -142,6 +144,54 @@ sub full_ring {
        'every refusal is in the log, or in the error log');
     is(scalar keys %{ { map { $_->{rid} => 1 } @no } }, scalar @no, 'once');
     evidence();
+}
+
+# nobody needs a key to ask for one: that must not cost others their tokens
+
+sub proofs {
+    shim() or return;
+    begin();
+    permitted('a call', call());
+
+    for (1 .. 200) {
+        last if http_parse(http($t->port(0), '/proof?seq=1'))->{status} == 200;
+        sleep 0.05;
+    }
+
+    for my $n (40, 20) {
+        switch('look', 1);
+
+        my @socks = map { connected() } 1 .. $n;
+
+        print $_ "GET /proof?seq=1 HTTP/1.1\r\nHost: localhost\r\n"
+                 . "Connection: close\r\n\r\n" for @socks;
+
+        # those that are refused are refused at once
+
+        for (1 .. 200) {
+            my @in = IO::Select->new(@socks)->can_read(0);
+
+            last if @in >= $n - 4;
+            sleep 0.05;
+        }
+
+        my $token = $t->request_token(plan => { goal => 'x', steps => [
+            { action => 'infra.scale', mcp => 'infra-mcp' } ] });
+
+        ok($token->{success}, 'a token meanwhile');
+
+        switch('look', 0);
+
+        my %n;
+
+        $n{http_parse(drain($_))->{status}}++ for @socks;
+
+        is_deeply(\%n, { 200 => 4, 503 => $n - 4 }, "four of $n at a time");
+    }
+
+    $t->stop();
+    verified();
+    finish();
 }
 
 sub unrecorded {

@@ -33,7 +33,8 @@
 #define NGX_ARMORIQ_HEARTBEAT    300000   /* of silence, milliseconds */
 #define NGX_ARMORIQ_ANSWER       65536    /* of JSON-RPC that is read */
 #define NGX_ARMORIQ_TASK_TIME    60000    /* of a thread, milliseconds */
-#define NGX_ARMORIQ_JOBS         16       /* of a worker, at a time */
+#define NGX_ARMORIQ_API_JOBS     16       /* of a worker, at a time */
+#define NGX_ARMORIQ_PROOF_JOBS   4
 #define NGX_ARMORIQ_RID_LEN      AIQ_AUDIT_RID_LEN
 
 #define NGX_ARMORIQ_LINT_OFF     0        /* what the lint does with errors */
@@ -214,7 +215,8 @@ struct ngx_armoriq_worker_s {
     ngx_str_t                      inst;
     uint64_t                       rid[2];      /* random, counter */
     uint64_t                       calls;       /* JSON-RPC ids of ours */
-    ngx_uint_t                     jobs;        /* under way */
+    ngx_uint_t                     api_jobs;    /* under way */
+    ngx_uint_t                     proof_jobs;
     struct ngx_armoriq_session_s  *sessions;    /* with MCP servers */
     u_char                         inst_buf[32];
 };
@@ -459,6 +461,8 @@ struct ngx_armoriq_job_s {
     ngx_int_t               (*send)(ngx_http_request_t *r,
                                     ngx_armoriq_job_t *job);
     size_t                    size;     /* of memory */
+    ngx_uint_t               *busy;     /* jobs of this kind, in the worker */
+    ngx_uint_t                most;     /* of them, at a time */
 
     u_char                   *memory;   /* lives as long as the request */
     aiq_rc_t                  rc;

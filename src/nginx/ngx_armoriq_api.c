@@ -261,6 +261,8 @@ ngx_armoriq_api_start(ngx_http_request_t *r)
     t->job.thread = ngx_armoriq_api_thread;
     t->job.send = ngx_armoriq_api_send;
     t->job.size = NGX_ARMORIQ_API_ARENA;
+    t->job.busy = &w->api_jobs;
+    t->job.most = NGX_ARMORIQ_API_JOBS;
 
     t->api = ngx_armoriq_api_find(r, &known);
     t->store = w->store;

@@ -165,6 +165,8 @@ ngx_armoriq_proof_start(ngx_http_request_t *r, uint64_t seq)
     p->job.thread = ngx_armoriq_proof_thread;
     p->job.send = ngx_armoriq_proof_send;
     p->job.size = AIQ_NOTE_MAX + NGX_ARMORIQ_PROOF_SIZE;
+    p->job.busy = &w->proof_jobs;
+    p->job.most = NGX_ARMORIQ_PROOF_JOBS;
 
     p->dir = (char *) w->conf->audit.data;
     p->seq = seq;

@@ -116,15 +116,18 @@ ngx_armoriq_job_post(ngx_http_request_t *r, ngx_armoriq_worker_t *w,
     job->task->event.handler = ngx_armoriq_job_event;
     job->task->event.data = job;
 
-    /* the threads are those that write records, too: leave some to them */
+    /*
+     * The threads are those that write records, too: leave some to them, and
+     * one kind of jobs some to the other.
+     */
 
-    if (w->jobs >= NGX_ARMORIQ_JOBS
+    if (*job->busy >= job->most
         || ngx_armoriq_task_post(w->conf->thread_pool, job->task) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    w->jobs++;
+    (*job->busy)++;
 
     r->main->blocked++;
     r->aio = 1;
@@ -155,9 +158,8 @@ ngx_armoriq_job_thread(void *data, ngx_log_t *log)
 static void
 ngx_armoriq_job_event(ngx_event_t *ev)
 {
-    ngx_armoriq_job_t     *job;
-    ngx_http_request_t    *r;
-    ngx_armoriq_worker_t  *w;
+    ngx_armoriq_job_t   *job;
+    ngx_http_request_t  *r;
 
     if (!ngx_armoriq_task_done(ev)) {
         return;
@@ -166,11 +168,7 @@ ngx_armoriq_job_event(ngx_event_t *ev)
     job = ev->data;
     r = job->request;
 
-    w = ngx_armoriq_get_worker(r);
-
-    if (w) {
-        w->jobs--;
-    }
+    (*job->busy)--;
 
     r->main->blocked--;
     r->aio = 0;

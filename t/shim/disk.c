@@ -12,6 +12,7 @@
  *     errno N   neither written nor created: N as of errno
  *     slow N    a sync takes N milliseconds
  *     sync      a sync fails
+ *     look      whoever looks for the newest checkpoint waits
  */
 
 
@@ -181,6 +182,18 @@ openat64(int dir, const char *path, int flags, ...)
     va_end(args);
 
     return disk_create("openat64", dir, path, flags, mode);
+}
+
+
+int
+faccessat(int dir, const char *path, int mode, int flags)
+{
+    while (strcmp(path, "checkpoint") == 0 && disk_number(DIR "/look")) {
+        usleep(10000);
+    }
+
+    return ((int (*)(int, const char *, int, int))
+            dlsym(RTLD_NEXT, "faccessat"))(dir, path, mode, flags);
 }
 
 

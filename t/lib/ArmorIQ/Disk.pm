@@ -73,6 +73,7 @@ server {
 
     location / { armoriq_api on; }
     location = /plain { return 200; }
+    location = /proof { armoriq_audit_proof on; }
     location = /invoke { armoriq on; armoriq_invoke on; }
 
     location = /mcp {
