@@ -36,6 +36,7 @@ subtest 'killed behind its answer' => \&killed;
 subtest 'requests' => \&requests;
 subtest 'slow clients' => \&slow;
 subtest 'witnesses that are away' => \&away;
+subtest 'a witness that is slow' => \&late;
 subtest 'two on one log' => \&two;
 subtest 'over TLS' => \&tls;
 subtest 'another key' => \&another_key;
@@ -442,6 +443,71 @@ sub away {
 }
 
 
+# what it answers to an older question is an answer: it is waited for again
+
+sub late {
+    begin(100);
+
+    my @p = map { stand_in(witness($_)) } 1, 2;
+    my ($quick, $slow) = @p;
+    my $c = follow('--refresh', 86400, '--require', 2, '--witness',
+                   join ' ', map { "$_->{url},$_->{w}{vkey}" } @p);
+
+    # it fails once, and is slower than the others from then on
+
+    let_go(asked($quick));
+    close asked($slow)->{s};
+
+    my $q = asked($slow);
+
+    is($q->{covers}, 100, 'the slow one is asked again');
+    grow(20);
+
+    my $r = asked($quick);
+
+    is($r->{covers}, 120, 'nobody waits for who has failed');
+    let_go($r);
+    let_go($q);
+
+    $q = asked($slow);
+    is_deeply([ @$q{qw/old covers/} ], [ 100, 120 ],
+              'the late answer counts: asked from there');
+    like($c->{err}->(), qr/answers again/, 'which is said');
+
+    grow(20);
+    ok(!asked($quick, 1.5), 'and it is waited for');
+
+    let_go($q);
+    wait_size(120, 'until it has cosigned');
+
+    my $note = log_file($t, 'cosigned');
+
+    is(scalar(grep { signed($t, $note, $_->{w}{vkey}) > 0 } @p), 2,
+       'as the other one');
+
+    my @q = map { asked($_) } @p;
+
+    is_deeply([ map { $_->{covers} } @q ], [ 140, 140 ], 'then the next one');
+    let_go($q[0]);
+
+    # what is not its signature is no answer, of whatever question
+
+    close $q[1]{s};
+    $q = asked($slow);
+    grow(20);
+    let_go(asked($quick));
+
+    let_go($q, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+    wait_for(sub { $c->{err}->() =~ /the answer is not its cosignature/ },
+             'something else is not taken');
+
+    grow(20);
+    is(asked($quick)->{covers}, 180, 'and it is not waited for');
+
+    end();
+}
+
+
 # one of them would put back what the other has done
 
 sub two {
@@ -645,6 +711,50 @@ sub ask {
     my ($text) = $got =~ /\r\n\r\n(.*)\z/s;
 
     return ($status, $type, $text);
+}
+
+# somebody in front of a witness, who is in no hurry
+
+sub stand_in {
+    my ($w) = @_;
+    my $s = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1')
+            || die "listen: $!";
+
+    return { listen => $s, w => $w,
+             url => 'http://127.0.0.1:' . $s->sockport() };
+}
+
+# the next question to it; nothing if there is none in so many seconds
+
+sub asked {
+    my ($p, $seconds) = @_;
+
+    IO::Select->new($p->{listen})->can_read($seconds || 40) or return;
+
+    my $s = $p->{listen}->accept();
+    my $got = '';
+
+    until ($got =~ /\r\nContent-Length: (\d+)\r\n(?:.*?\r\n)?\r\n(.*)\z/is
+           && length($2) == $1)
+    {
+        IO::Select->new($s)->can_read(40)
+            && sysread($s, $got, 65536, length $got) or die 'no question';
+    }
+
+    my ($old, $note) = $got =~ /\r\n\r\nold (\d+)\n(?:\S+\n)*\n(.*)/s;
+
+    return { s => $s, w => $p->{w}, request => $got, old => $old,
+             covers => checkpoint($note)->{size} };
+}
+
+sub let_go {
+    my ($q, $answer) = @_;
+    my $s = $q->{s};
+
+    $answer = exchange($q->{w}, $q->{request}) if !defined $answer;
+
+    print $s $answer;
+    close $s;
 }
 
 sub free_port {

@@ -48,7 +48,10 @@ typedef struct {
     struct curl_slist    *headers;
 
     uint64_t              size;          /* that it has cosigned last */
-    uint64_t              round;         /* of the question under way */
+    uint64_t              round;         /* of the question under way, */
+    uint64_t              covers;        /* the checkpoint in it */
+    unsigned char         text[AIQ_CHECKPOINT_MAX];
+    size_t                text_len;      /* and what of it is signed */
     unsigned              asked;         /* times, about this checkpoint */
     unsigned              failures;      /* one behind the other */
     int64_t               next;          /* not before */
@@ -580,7 +583,7 @@ aiq_ctl_cosign_ask(aiq_ctl_cosign_t *w, aiq_ctl_peer_t *p)
 
     body = aiq_out_done(&out);
 
-    if (out.failed
+    if (out.failed || w->note.text.len > sizeof(p->text)
         || curl_easy_setopt(p->easy, CURLOPT_POSTFIELDSIZE_LARGE,
                             (curl_off_t) body.len)
         || curl_easy_setopt(p->easy, CURLOPT_POSTFIELDS, p->request)
@@ -590,10 +593,15 @@ aiq_ctl_cosign_ask(aiq_ctl_cosign_t *w, aiq_ctl_peer_t *p)
         return;
     }
 
+    memcpy(p->text, w->note.text.data, w->note.text.len);
+
+    p->text_len = w->note.text.len;
+    p->covers = w->tree.checkpoint.size;
+    p->round = w->round;
+
     p->answered = 0;
     p->asked++;
     p->busy = 1;
-    p->round = w->round;
 }
 
 
@@ -665,7 +673,11 @@ aiq_ctl_cosign_answered(aiq_ctl_cosign_t *w, aiq_ctl_peer_t *p, CURLcode res)
 }
 
 
-/* lines of signatures, which are nobody's word until they are verified */
+/*
+ * Lines of signatures, which are nobody's word until they are verified.  They
+ * may be of a checkpoint before: who was not waited for and is slower than the
+ * others has answered all the same, and is waited for again.
+ */
 
 static void
 aiq_ctl_cosign_take(aiq_ctl_cosign_t *w, aiq_ctl_peer_t *p)
@@ -678,14 +690,10 @@ aiq_ctl_cosign_take(aiq_ctl_cosign_t *w, aiq_ctl_peer_t *p)
     aiq_note_t      note;
     unsigned char   buf[AIQ_CHECKPOINT_MAX + AIQ_CTL_COSIGN_ANSWER];
 
-    if (p->round != w->round) {
-        return;
-    }
-
     err.text[0] = '\0';
 
     aiq_out_init(&out, buf, sizeof(buf));
-    aiq_out_mem(&out, w->note.text.data, w->note.text.len);
+    aiq_out_mem(&out, p->text, p->text_len);
     aiq_out_char(&out, '\n');
     aiq_out_mem(&out, p->answer, p->answered);
 
@@ -715,12 +723,19 @@ aiq_ctl_cosign_take(aiq_ctl_cosign_t *w, aiq_ctl_peer_t *p)
         aiq_ctl_note("%s answers again", p->url);
     }
 
+    p->size = p->covers;
+    p->failures = 0;
+    p->next = 0;
+
+    if (p->round != w->round) {
+        p->asked = 0;
+        return;
+    }
+
     memcpy(p->line, line.data, line.len);
 
     p->len = line.len;
     p->when = when;
-    p->size = w->tree.checkpoint.size;
-    p->failures = 0;
     p->done = 1;
 
     w->changed = 1;
