@@ -21,7 +21,13 @@ use lib "$FindBin::Bin/lib";
 use ArmorIQ;
 
 
+# of canary_payload.t
+
+our $audit_options;
+
 my $t = ArmorIQ->new(ports => 1);
+
+$t->{audit_options} = $audit_options;
 
 # a canary of 24 bytes that no encoding leaves alone, by the place it is for
 
@@ -331,7 +337,7 @@ $t->ctl('audit', 'query', $t->audit());
 $t->ctl('audit', 'index', $t->audit());
 
 my %kinds = map { $_->{t} => 1 } $t->audit_records();
-my ($code, $out) = $t->audit_verify();
+my ($code, $out) = $t->audit_verify('--payloads');
 
 is($code, 0, 'the log verifies') or diag $out;
 ok($kinds{$_}, "there is a record of type $_")
@@ -368,6 +374,9 @@ find({ no_chdir => 1, wanted => sub { push @files, $_ if -f } }, $t->dir());
                       |known)$}x } @files;
 
 my %text = map { $_ => slurp($_) } @files;
+
+cmp_ok(scalar(grep { m{/audit/payload/[-\d]+/\w+\.req$} } @files), '>', 10,
+       'payloads are searched') if $audit_options;
 
 cmp_ok(scalar(grep { m{/audit/(?:seg-|tile/|checkpoint|index/)} } @files),
        '>', 4, 'segments, tiles, checkpoints and the index are searched');

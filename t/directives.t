@@ -172,7 +172,8 @@ sub wrong_values {
              'rotate=off,1d', 'rotate=1m,', 'rotate=1m,0', 'rotate=1m,2y',
              'rotate=1m,1d,1d', 'rotate=-1m', 'reserve=', 'reserve=on',
              'reserve=63k', 'reserve=1025m', 'reserve=0', 'heartbeat=',
-             'heartbeat=0', 'heartbeat=2d', 'heartbeat=x', 'heartbeat'),
+             'heartbeat=0', 'heartbeat=2d', 'heartbeat=x', 'heartbeat',
+             'payload=', 'payload=on', 'payload=plain', 'payload'),
          [ 'armoriq_audit_witness', $invalid ],
          map({ [ "armoriq_audit_witness $witness $_", $invalid ] }
              'require=0', 'require=17', 'require=x', 'require=', 'max_age=',
@@ -437,6 +438,7 @@ sub accepted {
         for 'rotate=off', 'rotate=64k', 'rotate=1024g,366d', 'rotate=1m,1s',
             'reserve=off', 'reserve=64k', 'reserve=1g', 'heartbeat=off',
             'heartbeat=1s', 'heartbeat=1d', 'checkpoint=off',
+            'payload=off', 'payload=encrypted',
             'durability=write rotate=1m reserve=1m heartbeat=1m checkpoint=2';
     good('directories with a slash', "armoriq_store $store///;"
          . " armoriq_audit $audit/; armoriq_zone 8m;"

@@ -42,8 +42,20 @@ typedef enum {
     AIQ_AUDIT_INCONSISTENT = 24,      /* checkpoints disagree */
     AIQ_AUDIT_TORN = 25,              /* torn tail that nobody declared */
     AIQ_AUDIT_MISMATCH = 26,          /* outcome without its intent */
+    AIQ_AUDIT_PAYLOADS = 27,          /* one is missing or has changed */
     AIQ_AUDIT_IO = 30
 } aiq_audit_code_e;
+
+
+/* the body of a call, encrypted in a file: audit_payload.h */
+
+#define AIQ_AUDIT_DAY_LEN    10       /* 2026-11-21 */
+
+typedef struct {
+    char                day[AIQ_AUDIT_DAY_LEN + 1];
+    aiq_hash_t          hash;         /* SHA-256 of the file */
+    uint64_t            len;          /* of the body */
+} aiq_audit_payload_t;
 
 
 /*
@@ -76,6 +88,7 @@ typedef struct {
     aiq_str_t           tool;
     const unsigned char *args_hash;   /* SHA-256, 32 bytes or NULL */
     const unsigned char *req_hash;    /* SHA-256, 32 bytes or NULL */
+    const aiq_audit_payload_t *payload;   /* or NULL; needs a salt */
     aiq_str_t           verdict;      /* "PERMIT", "DENY", "HOLD" */
     aiq_str_t           reason;
     aiq_str_t           detail;       /* sentence of aiq_err_t, or empty */
@@ -311,11 +324,16 @@ typedef struct {
     uint64_t            checkpoints;  /* that agree with the log */
     uint64_t            covered;      /* records that the last one covers */
     uint64_t            keys;         /* that have signed them, so far */
+    uint64_t            payloads;     /* that are as they were, if asked */
+    uint64_t            deleted;      /* payloads of days that are deleted */
+    uint64_t            spoiled;      /* payloads that are not there, or
+                                         have changed */
     char                text[AIQ_ERR_TEXT];   /* what is wrong, and where */
+    char                wrong[AIQ_ERR_TEXT];  /* with the first payload */
 } aiq_audit_report_t;
 
 /* what is known of the log from elsewhere: its key, checkpoints that were
-   kept */
+   kept; and how much is to be verified */
 
 #define AIQ_AUDIT_KEPT  16
 
@@ -323,6 +341,7 @@ typedef struct {
     aiq_str_t           vkey;         /* any of its keys, or empty */
     const aiq_str_t    *notes;
     unsigned            n;            /* AIQ_AUDIT_KEPT at most */
+    unsigned            payloads:1;   /* look at these as well */
 } aiq_audit_kept_t;
 
 /*

@@ -19,7 +19,6 @@
 
 
 #define AIQ_AUDIT_BLOCK     16384
-#define AIQ_AUDIT_TMP       ".new"
 #define AIQ_AUDIT_LOG_MAX   8192      /* log.json */
 #define AIQ_AUDIT_VKEY_TAIL (1 + 8 + 1 + 44)
 
@@ -30,10 +29,6 @@ static aiq_rc_t aiq_audit_file_describe(aiq_out_t *out, aiq_str_t origin,
     aiq_crypto_t *c, aiq_err_t *err);
 static int aiq_audit_file_cmp(const void *a, const void *b);
 static uint64_t aiq_audit_file_first(const char *name);
-static int aiq_audit_file_tmp(int dir, int *named);
-static aiq_rc_t aiq_audit_file_fill(int dir, int fd, aiq_str_t text,
-    struct stat *st, const char *name, aiq_err_t *err);
-static int aiq_audit_file_link(int dir, int fd, int named, const char *name);
 static aiq_rc_t aiq_audit_file_log(aiq_json_t *doc, int dir, void *buf,
     aiq_mem_t *mem, aiq_err_t *err);
 static aiq_rc_t aiq_audit_file_vkey_ok(aiq_str_t origin, aiq_str_t vkey,
@@ -345,167 +340,6 @@ aiq_audit_hash_at(int fd, uint64_t off, uint64_t len, const char *name,
     }
 
     return AIQ_OK;
-}
-
-
-aiq_rc_t
-aiq_audit_publish(int dir, const char *name, aiq_str_t text,
-    uint64_t *ahead, int *fd, struct stat *st, aiq_err_t *err)
-{
-    int       named;
-    aiq_rc_t  rc;
-
-    *fd = aiq_audit_file_tmp(dir, &named);
-
-    if (*fd == -1) {
-        return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
-                        "audit file %s cannot be created: %m", name);
-    }
-
-    rc = AIQ_OK;
-
-    if (ahead && *ahead
-        && aiq_audit_reserve(*fd, 0, text.len + *ahead) != 0)
-    {
-        if (aiq_audit_no_reserve(errno)) {
-            *ahead = 0;
-
-        } else {
-            rc = aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
-                          "no room for audit file %s: %m", name);
-        }
-    }
-
-    if (rc == AIQ_OK) {
-        rc = aiq_audit_file_fill(dir, *fd, text, st, name, err);
-    }
-
-    if (rc == AIQ_OK && aiq_audit_file_link(dir, *fd, named, name) != 0) {
-        rc = aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
-                      "audit file %s cannot be linked: %m", name);
-    }
-
-    if (named) {
-        (void) unlinkat(dir, AIQ_AUDIT_TMP, 0);
-    }
-
-    if (rc != AIQ_OK) {
-        (void) close(*fd);
-        *fd = -1;
-
-        return rc;
-    }
-
-    if (fsync(dir) != 0) {
-        return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
-                        "audit directory cannot be synced: %m");
-    }
-
-    return AIQ_OK;
-}
-
-
-/*
- * Where the file system knows no file without a name, a name that nobody
- * reads.  A crash may leave it behind as a second link of a segment, so it
- * is unlinked, never truncated.
- */
-
-static int
-aiq_audit_file_tmp(int dir, int *named)
-{
-    int  fd;
-
-    *named = 0;
-
-    fd = openat(dir, ".", O_TMPFILE|O_RDWR|O_APPEND|O_CLOEXEC, 0600);
-
-    if (fd != -1 || (errno != EOPNOTSUPP && errno != EISDIR
-                     && errno != EINVAL && errno != ENOENT))
-    {
-        return fd;
-    }
-
-    *named = 1;
-
-    if (unlinkat(dir, AIQ_AUDIT_TMP, 0) != 0 && errno != ENOENT) {
-        return -1;
-    }
-
-    return openat(dir, AIQ_AUDIT_TMP,
-                  O_RDWR|O_APPEND|O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC, 0600);
-}
-
-
-static aiq_rc_t
-aiq_audit_file_fill(int dir, int fd, aiq_str_t text, struct stat *st,
-    const char *name, aiq_err_t *err)
-{
-    ssize_t  n;
-
-    while (text.len) {
-        n = write(fd, text.data, text.len);
-
-        if (n == -1 && errno == EINTR) {
-            continue;
-        }
-
-        if (n <= 0) {
-            return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
-                            "audit file %s cannot be written: %m", name);
-        }
-
-        text.data += n;
-        text.len -= (size_t) n;
-    }
-
-    if (aiq_audit_own(dir, fd) != 0 || fstat(fd, st) != 0
-        || fsync(fd) != 0)
-    {
-        return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
-                        "audit file %s cannot be completed: %m", name);
-    }
-
-    return AIQ_OK;
-}
-
-
-int
-aiq_audit_reserve(int fd, uint64_t off, uint64_t len)
-{
-    int  rc;
-
-    do {
-        rc = fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t) off, (off_t) len);
-
-    } while (rc == -1 && errno == EINTR);
-
-    return rc;
-}
-
-
-static int
-aiq_audit_file_link(int dir, int fd, int named, const char *name)
-{
-    char  path[64];
-
-    if (named) {
-        return linkat(dir, AIQ_AUDIT_TMP, dir, name, 0);
-    }
-
-    /* without /proc only newer kernels, or root */
-
-    (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-
-    if (linkat(AT_FDCWD, path, dir, name, AT_SYMLINK_FOLLOW) == 0) {
-        return 0;
-    }
-
-    if (errno != ENOENT) {
-        return -1;
-    }
-
-    return linkat(fd, "", dir, name, AT_EMPTY_PATH);
 }
 
 

@@ -88,6 +88,16 @@ aiq_rc_t aiq_audit_hash_at(int fd, uint64_t off, uint64_t len,
 aiq_rc_t aiq_audit_publish(int dir, const char *name, aiq_str_t text,
     uint64_t *ahead, int *fd, struct stat *st, aiq_err_t *err);
 
+/*
+ * The same under AIQ_AUDIT_FSYNC; else nothing is synced.  tmp is its name
+ * while it is written, where a file must have one: two that are written at a
+ * time have different ones.
+ */
+
+aiq_rc_t aiq_audit_publish_as(int dir, const char *name, const char *tmp,
+    aiq_str_t text, uint64_t *ahead, unsigned flags, int *fd,
+    struct stat *st, aiq_err_t *err);
+
 /* room for len bytes at off, not counted as size; 0, or -1 and errno */
 
 int aiq_audit_reserve(int fd, uint64_t off, uint64_t len);

@@ -66,6 +66,8 @@ static void aiq_audit_record_hash(aiq_audit_body_t *b, const char *name,
     size_t len, const unsigned char *hash);
 static void aiq_audit_record_salted(aiq_audit_body_t *b, const char *name,
     size_t len, aiq_salted_e what, const unsigned char *hash);
+static void aiq_audit_record_payload(aiq_audit_body_t *b,
+    const aiq_audit_payload_t *p);
 static void aiq_audit_record_front(aiq_out_t *out, const char *kind,
     int64_t ts_us);
 static void aiq_audit_record_rid(aiq_out_t *out, aiq_str_t rid);
@@ -318,6 +320,32 @@ aiq_audit_record_call(aiq_audit_body_t *b, const aiq_audit_intent_t *r)
 
     aiq_audit_salted(b, "args_h", AIQ_SALTED_ARGS, r->args_hash);
     aiq_audit_salted(b, "req_h", AIQ_SALTED_BODY, r->req_hash);
+
+    if (r->payload) {
+        aiq_audit_record_payload(b, r->payload);
+    }
+}
+
+
+/* "salt" is its key, too */
+
+static void
+aiq_audit_record_payload(aiq_audit_body_t *b, const aiq_audit_payload_t *p)
+{
+    if (b->salt == NULL || b->salt->epoch == 0 || p->len > AIQ_JSON_SAFE) {
+        b->out->failed = 1;
+        return;
+    }
+
+    b->salted = 1;
+
+    aiq_audit_lit(b->out, ",\"payload\":{\"day\":\"");
+    aiq_audit_mem(b->out, p->day, AIQ_AUDIT_DAY_LEN);
+    aiq_audit_lit(b->out, "\"");
+    aiq_audit_hash(b, "h", p->hash);
+    aiq_audit_lit(b->out, ",\"len\":");
+    aiq_out_int(b->out, (int64_t) p->len);
+    aiq_out_char(b->out, '}');
 }
 
 

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "audit_file.h"
+#include "audit_payload.h"
 #include "b64.h"
 
 
@@ -58,6 +59,7 @@ typedef struct {
     uint64_t             torn_off;
     uint64_t             torn_len;
     aiq_hash_t           torn_hash;
+    unsigned             payloads:1;  /* are to be looked at */
     unsigned             head:1;      /* first record of a segment */
     unsigned             follows:1;   /* there was a segment before */
 } aiq_audit_verify_t;
@@ -85,6 +87,8 @@ static aiq_audit_code_e aiq_audit_verify_record(aiq_audit_verify_t *v);
 static aiq_audit_code_e aiq_audit_verify_recovery(aiq_audit_verify_t *v);
 static aiq_audit_code_e aiq_audit_verify_rotate(aiq_audit_verify_t *v);
 static aiq_audit_code_e aiq_audit_verify_intent(aiq_audit_verify_t *v);
+static aiq_audit_code_e aiq_audit_verify_payload(aiq_audit_verify_t *v);
+static void aiq_audit_verify_spoiled(aiq_audit_report_t *report);
 static aiq_audit_code_e aiq_audit_verify_outcome(aiq_audit_verify_t *v);
 static aiq_audit_code_e aiq_audit_verify_resolve(aiq_audit_verify_t *v);
 static aiq_audit_code_e aiq_audit_verify_pair(aiq_audit_verify_t *v,
@@ -121,6 +125,7 @@ aiq_audit_verify_kept(const char *dir, const aiq_audit_kept_t *kept,
 
     v.report = report;
     v.crypto = c;
+    v.payloads = (kept != NULL && kept->payloads);
 
     report->keys = 1;
 
@@ -162,13 +167,16 @@ aiq_audit_verify_kept(const char *dir, const aiq_audit_kept_t *kept,
         report->code = aiq_audit_verify_log(&v);
     }
 
+    aiq_audit_verify_spoiled(report);
+
     report->resolved = v.settled.used;
     report->unknown = v.open.used - v.settled.used;
     memcpy(report->tail, v.leaf, AIQ_HASH_LEN);
 
     if (aiq_frontier_root(c, &v.tree, report->root) != AIQ_OK
         && (report->code == AIQ_AUDIT_OK
-            || report->code == AIQ_AUDIT_UNKNOWN))
+            || report->code == AIQ_AUDIT_UNKNOWN
+            || report->code == AIQ_AUDIT_PAYLOADS))
     {
         report->code = aiq_audit_verify_fail(&v, AIQ_AUDIT_IO,
                                              "SHA-256 failed");
@@ -538,7 +546,53 @@ aiq_audit_verify_intent(aiq_audit_verify_t *v)
     memcpy(open.leaf, v->leaf, AIQ_HASH_LEN);
     memcpy(slot->data, &open, sizeof(open));
 
+    return v->payloads ? aiq_audit_verify_payload(v) : AIQ_AUDIT_OK;
+}
+
+
+/* the log is read to its end all the same: the first one is named */
+
+static aiq_audit_code_e
+aiq_audit_verify_payload(aiq_audit_verify_t *v)
+{
+    aiq_rc_t   rc;
+    aiq_err_t  err;
+
+    err.text[0] = '\0';
+
+    rc = aiq_audit_payload_check(v->reader.dir, &v->doc, v->crypto, v->report,
+                                 &err);
+
+    if (rc == AIQ_OK) {
+        return AIQ_AUDIT_OK;
+    }
+
+    if (rc != AIQ_DECLINED) {
+        return aiq_audit_verify_io(v, &err);
+    }
+
+    if (v->report->spoiled++ == 0) {
+        (void) snprintf(v->report->wrong, sizeof(v->report->wrong),
+                        "record %llu: %.256s",
+                        (unsigned long long) v->front.seq, err.text);
+    }
+
     return AIQ_AUDIT_OK;
+}
+
+
+/* what is wrong with the log itself counts for more */
+
+static void
+aiq_audit_verify_spoiled(aiq_audit_report_t *report)
+{
+    if (report->spoiled
+        && (report->code == AIQ_AUDIT_OK
+            || report->code == AIQ_AUDIT_UNKNOWN))
+    {
+        report->code = AIQ_AUDIT_PAYLOADS;
+        memcpy(report->text, report->wrong, sizeof(report->text));
+    }
 }
 
 

@@ -43,6 +43,7 @@ static const aiq_ctl_opt_t  aiq_ctl_audit_verify_opts[] = {
     { "witness", "LIST", "keys of witnesses that may have cosigned FILE", 0,
       0 },
     { "require", "K", "so many of them must have, default 0", 0, 0 },
+    { "payloads", NULL, "look at the payloads of calls, too", 0, 0 },
 
     { NULL, NULL, NULL, 0, 0 }
 };
@@ -148,6 +149,7 @@ const aiq_ctl_cmd_t  aiq_ctl_audit_cmds[] = {
       "   24  two checkpoints disagree\n"
       "   25  a torn record that nobody declared\n"
       "   26  an outcome or a resolution without its intent\n"
+      "   27  --payloads: one is missing or has changed\n"
       "   30  the log cannot be read\n" },
 
     { "tail", "DIR", 1, 1, aiq_ctl_audit_tail_opts, aiq_ctl_audit_tail,
@@ -189,6 +191,16 @@ const aiq_ctl_cmd_t  aiq_ctl_audit_cmds[] = {
       " answer as the server sent it. Exit code 1: there is none. With --json"
       " the records as they are stored. Nothing is verified.",
       "    armoriqctl audit match DIR --org acme < arguments.json\n",
+      NULL },
+
+    { "payload", "DIR", 1, 1, aiq_ctl_audit_payload_opts,
+      aiq_ctl_audit_payload,
+      "print the body of a call that was kept encrypted",
+      "For a log of \"payload=encrypted\": prints the request body byte for"
+      " byte as the client has sent it, when it is what the record says it"
+      " was. Needs the store, which has the salts of the org; what was"
+      " forgotten cannot be read. The chain is not verified.",
+      "    armoriqctl audit payload DIR --org acme --seq 17 > body.json\n",
       NULL },
 
     { "index", "DIR", 1, 1, aiq_ctl_audit_index_opts, aiq_ctl_audit_index,
@@ -326,6 +338,9 @@ aiq_ctl_audit_code(aiq_audit_code_e code)
     case AIQ_AUDIT_MISMATCH:
         return "MISMATCH";
 
+    case AIQ_AUDIT_PAYLOADS:
+        return "PAYLOADS";
+
     default:
         return "IO";
     }
@@ -448,6 +463,8 @@ aiq_ctl_audit_kept(aiq_ctl_t *ctl, aiq_audit_kept_t *kept, aiq_str_t *note)
 
     memset(kept, 0, sizeof(aiq_audit_kept_t));
 
+    kept->payloads = (aiq_ctl_opt(ctl, "payloads") != NULL);
+
     s = aiq_ctl_opt(ctl, "vkey");
 
     if (s) {
@@ -514,6 +531,13 @@ aiq_ctl_audit_report(aiq_ctl_t *ctl, const aiq_audit_report_t *r,
                (unsigned long long) r->warnings,
                (unsigned long long) r->seq, root, tail);
 
+        if (aiq_ctl_opt(ctl, "payloads")) {
+            printf("payloads  %llu, of deleted days %llu, missing or changed "
+                   "%llu\n", (unsigned long long) r->payloads,
+                   (unsigned long long) r->deleted,
+                   (unsigned long long) r->spoiled);
+        }
+
         if (witnesses) {
             printf("kept      cosigned by %u of %u witnesses%s%s\n", by->good,
                    witnesses, by->good ? ", " : "",
@@ -542,6 +566,15 @@ aiq_ctl_audit_report(aiq_ctl_t *ctl, const aiq_audit_report_t *r,
                  json_integer((json_int_t) r->checkpoints));
     aiq_ctl_jset(ctl, o, "covered", json_integer((json_int_t) r->covered));
     aiq_ctl_jset(ctl, o, "keys", json_integer((json_int_t) r->keys));
+
+    if (aiq_ctl_opt(ctl, "payloads")) {
+        aiq_ctl_jset(ctl, o, "payloads",
+                     json_integer((json_int_t) r->payloads));
+        aiq_ctl_jset(ctl, o, "payloads_deleted",
+                     json_integer((json_int_t) r->deleted));
+        aiq_ctl_jset(ctl, o, "payloads_spoiled",
+                     json_integer((json_int_t) r->spoiled));
+    }
 
     if (witnesses) {
         aiq_ctl_jset(ctl, o, "witnesses", json_integer(witnesses));

@@ -146,6 +146,12 @@ int aiq_ctl_org_resalt(aiq_ctl_t *ctl);
 int aiq_ctl_org_forget(aiq_ctl_t *ctl);
 int aiq_ctl_audit_match(aiq_ctl_t *ctl);
 
+/* payload.c */
+
+extern const aiq_ctl_opt_t  aiq_ctl_audit_payload_opts[];
+
+int aiq_ctl_audit_payload(aiq_ctl_t *ctl);
+
 /* in the transaction: a first one for each org that never had any */
 
 int aiq_ctl_salt_missing(aiq_ctl_t *ctl);

@@ -35,6 +35,7 @@
 #define NGX_ARMORIQ_TASK_TIME    60000    /* of a thread, milliseconds */
 #define NGX_ARMORIQ_API_JOBS     16       /* of a worker, at a time */
 #define NGX_ARMORIQ_PROOF_JOBS   4
+#define NGX_ARMORIQ_PAYLOADS     8        /* of 32 threads by default */
 #define NGX_ARMORIQ_RID_LEN      AIQ_AUDIT_RID_LEN
 
 #define NGX_ARMORIQ_LINT_OFF     0        /* what the lint does with errors */
@@ -82,6 +83,7 @@ typedef struct {
     ngx_uint_t                     checkpoint_records;
     aiq_audit_keep_t               keep;        /* segments, reserve */
     ngx_msec_t                     heartbeat;   /* 0: none */
+    ngx_uint_t                     payload;     /* unsigned  payload:1; */
     u_char                         digest[AIQ_HASH_LEN];
     ngx_array_t                   *files;       /* ngx_conf_dump_t */
     ngx_uint_t                     dumped;      /* files before http{} */
@@ -142,6 +144,8 @@ typedef struct {
 typedef enum {
     ngx_armoriq_start = 0,
     ngx_armoriq_reading,           /* the body is on its way */
+    ngx_armoriq_keeping,           /* the body is encrypted and written */
+    ngx_armoriq_kept,              /* it is there, or has failed to get there */
     ngx_armoriq_waiting,           /* for the record to be on disk */
     ngx_armoriq_durable,           /* it is, or has failed to get there */
     ngx_armoriq_judged
@@ -171,6 +175,8 @@ typedef struct {
     ngx_queue_t                    queue;       /* of those that wait */
     uint64_t                       record;      /* number in the journal */
     aiq_audit_pos_t                intent;      /* where it is on disk */
+    aiq_audit_payload_t           *payload;     /* is on disk, too; or NULL */
+    struct ngx_armoriq_payload_s  *keep;        /* of those that wait */
 
     ngx_msec_t                     start;
     ngx_armoriq_bridge_t          *bridge;      /* of POST /invoke */
@@ -217,6 +223,9 @@ struct ngx_armoriq_worker_s {
     uint64_t                       calls;       /* JSON-RPC ids of ours */
     ngx_uint_t                     api_jobs;    /* under way */
     ngx_uint_t                     proof_jobs;
+    ngx_uint_t                     keeping;     /* payloads */
+    ngx_queue_t                    keep;        /* and those that wait */
+    char                           payload_day[AIQ_AUDIT_DAY_LEN + 1];
     struct ngx_armoriq_session_s  *sessions;    /* with MCP servers */
     u_char                         inst_buf[32];
 };
@@ -265,6 +274,13 @@ ngx_int_t ngx_armoriq_body_replace(ngx_http_request_t *r, u_char *data,
 ngx_int_t ngx_armoriq_body_hash(ngx_http_request_t *r, aiq_crypto_t *c,
     u_char hash[AIQ_HASH_LEN], off_t *length);
 off_t ngx_armoriq_body_passed(ngx_http_request_t *r);
+
+/* payload: the body as it is kept beside the log */
+
+ngx_uint_t ngx_armoriq_payload_able(ngx_http_request_t *r,
+    ngx_armoriq_ctx_t *ctx);
+ngx_int_t ngx_armoriq_payload_keep(ngx_armoriq_worker_t *w,
+    ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx);
 
 /* headers: reading those that decide, removing those that must not leave */
 

@@ -6,6 +6,8 @@
  *
  *     start     headers only; refused here if they suffice for that
  *     reading   ngx_http_read_client_request_body(), a thread for files
+ *     keeping   decided; the body is on its way to disk, if it is to be kept
+ *     kept      it has got there, or will not
  *     waiting   decided; the record is on its way to disk
  *     durable   it has got there, or will not
  *     judged    done: permitted, or answered by us
@@ -24,6 +26,12 @@ static ngx_uint_t ngx_armoriq_access_preread(ngx_http_request_t *r);
 static void ngx_armoriq_access_post_read(ngx_http_request_t *r);
 static void ngx_armoriq_access_body(ngx_http_request_t *r, ngx_int_t rc);
 static ngx_int_t ngx_armoriq_access_judge(ngx_http_request_t *r,
+    ngx_armoriq_ctx_t *ctx);
+static ngx_int_t ngx_armoriq_access_record(ngx_http_request_t *r,
+    ngx_armoriq_ctx_t *ctx);
+static ngx_int_t ngx_armoriq_access_kept(ngx_http_request_t *r,
+    ngx_armoriq_ctx_t *ctx);
+static void ngx_armoriq_access_unkept(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx);
 static ngx_uint_t ngx_armoriq_access_dry_run(ngx_http_request_t *r,
     ngx_armoriq_ctx_t *ctx);
@@ -81,8 +89,12 @@ ngx_armoriq_access_handler(ngx_http_request_t *r)
 
     switch (ctx->state) {
 
+    case ngx_armoriq_keeping:
     case ngx_armoriq_waiting:
         return NGX_AGAIN;
+
+    case ngx_armoriq_kept:
+        return ngx_armoriq_access_kept(r, ctx);
 
     case ngx_armoriq_durable:
         return ngx_armoriq_access_durable(r, ctx);
@@ -237,6 +249,36 @@ ngx_armoriq_access_judge(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
         ctx->permit = 0;
     }
 
+    if (ctx->permit && w) {
+
+        switch (ngx_armoriq_payload_keep(w, r, ctx)) {
+
+        case NGX_AGAIN:
+            ctx->state = ngx_armoriq_keeping;
+            return NGX_AGAIN;
+
+        case NGX_ERROR:
+            ngx_armoriq_access_unkept(r, ctx);
+            break;
+
+        default:
+            break;
+        }
+    }
+
+    return ngx_armoriq_access_record(r, ctx);
+}
+
+
+/* NGX_AGAIN and NGX_OK as above */
+
+static ngx_int_t
+ngx_armoriq_access_record(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
+{
+    ngx_armoriq_worker_t  *w;
+
+    w = ngx_armoriq_get_worker(r);
+
     if (!ctx->permit) {
         ctx->state = ngx_armoriq_judged;
 
@@ -264,13 +306,43 @@ ngx_armoriq_access_judge(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 }
 
 
-/* what would be refused goes on, but only what could be forwarded at all */
+static ngx_int_t
+ngx_armoriq_access_kept(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
+{
+    if (ctx->payload == NULL) {
+        ngx_armoriq_access_unkept(r, ctx);
+    }
+
+    return (ngx_armoriq_access_record(r, ctx) == NGX_AGAIN)
+           ? NGX_AGAIN : ngx_armoriq_access_handler(r);
+}
+
+
+/* a step that was taken is given back in the log phase: nothing was sent */
+
+static void
+ngx_armoriq_access_unkept(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
+{
+    ngx_log_error(NGX_LOG_CRIT, r->connection->log, 0,
+                  "armoriq: a payload cannot be kept: %s", ctx->d.err.text);
+
+    ctx->permit = 0;
+    ctx->d.rc = AIQ_E_AUDIT_UNAVAILABLE;
+    ctx->d.verdict = AIQ_VERDICT_DENY;
+}
+
+
+/*
+ * What would be refused goes on, but only what could be forwarded at all, and
+ * kept if it must be: a call of nobody has no key.
+ */
 
 static ngx_uint_t
 ngx_armoriq_access_dry_run(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 {
     if (!ctx->conf->dry_run || ctx->conf->invoke
-        || !aiq_is_denied(ctx->d.rc))
+        || !aiq_is_denied(ctx->d.rc)
+        || !ngx_armoriq_payload_able(r, ctx))
     {
         return 0;
     }
@@ -358,7 +430,10 @@ ngx_armoriq_access_judged(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx,
 }
 
 
-/* the record has got to disk, or has failed to; with no client left as well */
+/*
+ * The body or the record has got to disk, or has failed to; with no client
+ * left as well.
+ */
 
 void
 ngx_armoriq_access_resume(ngx_http_request_t *r)
@@ -367,7 +442,10 @@ ngx_armoriq_access_resume(ngx_http_request_t *r)
 
     ctx = ngx_armoriq_get_ctx(r);
 
-    if (ctx && ctx->state == ngx_armoriq_waiting) {
+    if (ctx && ctx->state == ngx_armoriq_keeping) {
+        ctx->state = ngx_armoriq_kept;
+
+    } else if (ctx && ctx->state == ngx_armoriq_waiting) {
         ctx->state = ngx_armoriq_durable;
     }
 

@@ -39,6 +39,8 @@ static char *ngx_armoriq_audit_reserve(ngx_str_t *value,
     ngx_armoriq_main_conf_t *amcf);
 static char *ngx_armoriq_audit_heartbeat(ngx_str_t *value,
     ngx_armoriq_main_conf_t *amcf);
+static char *ngx_armoriq_audit_payload(ngx_str_t *value,
+    ngx_armoriq_main_conf_t *amcf);
 static void ngx_armoriq_audit_split(ngx_str_t *value, ngx_str_t *second);
 static ngx_uint_t ngx_armoriq_audit_off(ngx_str_t *value);
 
@@ -60,6 +62,9 @@ static ngx_armoriq_audit_param_t  ngx_armoriq_audit_params[] = {
     { ngx_string("heartbeat="), ngx_armoriq_audit_heartbeat,
       "\"heartbeat=off\" or \"heartbeat=TIME\" (1s to 1d)" },
 
+    { ngx_string("payload="), ngx_armoriq_audit_payload,
+      "\"payload=off\" or \"payload=encrypted\"" },
+
     { ngx_null_string, NULL, NULL }
 };
 
@@ -67,7 +72,7 @@ static ngx_armoriq_audit_param_t  ngx_armoriq_audit_params[] = {
 /*
  * armoriq_audit DIR [durability=fsync|write] [checkpoint=off|SEC[,RECORDS]]
  *                   [rotate=off|SIZE[,TIME]] [reserve=off|SIZE]
- *                   [heartbeat=off|TIME]
+ *                   [heartbeat=off|TIME] [payload=off|encrypted]
  */
 
 char *
@@ -94,8 +99,8 @@ ngx_armoriq_audit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "invalid parameter \"%V\", it must be "
                                "\"durability=\", \"checkpoint=\", "
-                               "\"rotate=\", \"reserve=\" or \"heartbeat=\"",
-                               &value[i]);
+                               "\"rotate=\", \"reserve=\", \"heartbeat=\" "
+                               "or \"payload=\"", &value[i]);
             return NGX_CONF_ERROR;
         }
 
@@ -247,6 +252,23 @@ ngx_armoriq_audit_heartbeat(ngx_str_t *value, ngx_armoriq_main_conf_t *amcf)
     }
 
     amcf->heartbeat = (ngx_msec_t) n * 1000;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_armoriq_audit_payload(ngx_str_t *value, ngx_armoriq_main_conf_t *amcf)
+{
+    if (ngx_strcmp(value->data, "encrypted") == 0) {
+        amcf->payload = 1;
+
+    } else if (ngx_armoriq_audit_off(value)) {
+        amcf->payload = 0;
+
+    } else {
+        return NGX_CONF_ERROR;
+    }
 
     return NGX_CONF_OK;
 }

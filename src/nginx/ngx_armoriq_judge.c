@@ -666,6 +666,7 @@ ngx_armoriq_record_intent(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 
     if (ctx->d.verdict == AIQ_VERDICT_PERMIT) {
         rec.verdict = aiq_cstr("PERMIT");
+        rec.payload = ctx->payload;
         flags = NGX_ARMORIQ_RECORD_WAITED;
 
     } else {
@@ -675,6 +676,7 @@ ngx_armoriq_record_intent(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 
         if (ctx->permit) {
             rec.dry_run = 1;
+            rec.payload = ctx->payload;
             flags = NGX_ARMORIQ_RECORD_WAITED;
         }
     }

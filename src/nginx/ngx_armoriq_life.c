@@ -131,7 +131,7 @@ ngx_armoriq_life_begin(ngx_armoriq_worker_t *w, char *kind)
     aiq_out_str(&m, "\",\"durability\":\"");
     aiq_out_str(&m, (w->conf->durability & AIQ_AUDIT_FSYNC) ? "fsync"
                                                             : "write");
-    aiq_out_char(&m, '"');
+    aiq_out_str(&m, w->conf->payload ? "\",\"payload\":\"encrypted\"" : "\"");
 
     if (aiq_store_read(w->store, &txn, w->crypto, &err) == AIQ_OK) {
 

@@ -232,6 +232,8 @@ ngx_armoriq_worker_init(ngx_armoriq_worker_t *w)
         return NGX_ERROR;
     }
 
+    ngx_queue_init(&w->keep);
+
     if (ngx_armoriq_digest(w) != NGX_OK) {
         ngx_log_error(NGX_LOG_EMERG, w->cycle->log, 0,
                       "armoriq: no hash of the configuration can be made");

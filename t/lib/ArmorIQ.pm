@@ -174,7 +174,8 @@ sub replace {
     my ($self, $conf) = @_;
 
     my $armoriq = 'armoriq_store ' . $self->store() . ";\n"
-        . 'armoriq_audit ' . $self->audit() . ";\n"
+        . 'armoriq_audit ' . join(' ', $self->audit(),
+                                  $self->{audit_options} || ()) . ";\n"
         . "armoriq_zone 8m;\n";
 
     $conf =~ s/%%ARMORIQ%%/$armoriq/g;
