@@ -9,9 +9,10 @@
 use strict;
 use warnings;
 
+use Fcntl qw/LOCK_EX/;
 use FindBin;
 use IO::Select;
-use POSIX qw/EDQUOT EIO EROFS/;
+use POSIX qw/EDQUOT EIO EROFS WNOHANG/;
 use Test::More;
 use Time::HiRes qw/sleep time/;
 
@@ -27,6 +28,7 @@ subtest 'a sync takes two seconds' => \&two_seconds;
 subtest 'EIO' => sub { dead_disk(EIO) };
 subtest 'EROFS' => sub { dead_disk(EROFS) };
 subtest 'EDQUOT' => sub { dead_disk(EDQUOT) };
+subtest 'a disk that hangs' => \&hanging;
 subtest 'more than there is room for' => \&full_ring;
 subtest 'proofs that take long' => \&proofs;
 
@@ -67,6 +69,69 @@ sub two_seconds {
 
 
 # neither written nor created, as on a file system that is gone
+
+# whoever writes has the lock meanwhile: a master that waited for it would see
+# to no worker and obey no signal
+
+sub hanging {
+    $t = ArmorIQ->new();
+    begin();
+    permitted('a call', call());
+
+    for (1 .. 200) {
+        last if $t->audit_records('OUTCOME');
+        sleep 0.05;
+    }
+
+    my $pid = hold($t->audit() . '/lock');
+    my ($code, $out) = $t->check_config();
+
+    is($code, 0, 'nginx -t') or diag($out);
+    is(waitpid($pid, WNOHANG), 0, 'does not wait');
+
+    my %old = map { $_ => 1 } $t->workers();
+
+    $t->reload();
+    ok(scalar(grep { !$old{$_} } $t->workers()), 'nor does a reload');
+
+    is(scalar(grep { http_parse(http($t->port(0), '/plain'))->{status} == 200 }
+              1 .. 20), 20, 'the new worker serves');
+    is(deny()->{why}, 'STEP_NOT_PLANNED', 'and refuses');
+
+    is(waitpid($pid, WNOHANG), 0, 'all that while it hangs');
+
+    kill 'KILL', $pid;
+    waitpid $pid, 0;
+
+    recovers();
+    $t->stop();
+    verified();
+    finish();
+}
+
+# a lock, for 20 seconds at most
+
+sub hold {
+    my ($file) = @_;
+
+    pipe my $in, my $out or die "pipe: $!";
+
+    my $pid = fork;
+    die "fork: $!" if !defined $pid;
+
+    if ($pid == 0) {
+        open my $f, '+<', $file or POSIX::_exit(1);
+        flock $f, LOCK_EX or POSIX::_exit(1);
+        syswrite $out, '.';
+        sleep 20;
+        POSIX::_exit(0);
+    }
+
+    close $out;
+    sysread($in, my $ready, 1) or die "$file cannot be locked";
+
+    return $pid;
+}
 
 sub dead_disk {
     my ($errno) = @_;

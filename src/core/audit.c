@@ -33,6 +33,8 @@ static aiq_rc_t aiq_audit_append_locked(aiq_audit_t *log,
 static aiq_rc_t aiq_audit_described(const aiq_audit_t *log, aiq_err_t *err);
 static aiq_rc_t aiq_audit_check(const aiq_str_t *bodies, unsigned n,
     size_t *size, aiq_err_t *err);
+static aiq_rc_t aiq_audit_lock_how(aiq_audit_t *log, int how,
+    aiq_err_t *err);
 static aiq_rc_t aiq_audit_lock_open(aiq_audit_t *log, aiq_err_t *err);
 static aiq_rc_t aiq_audit_same(aiq_audit_t *log, aiq_err_t *err);
 static aiq_rc_t aiq_audit_reread(aiq_audit_t *log, aiq_crypto_t *c,
@@ -64,13 +66,19 @@ aiq_audit_open(aiq_audit_t **plog, const char *dir, aiq_err_t *err)
         rc = aiq_audit_described(log, err);
     }
 
-    if (rc == AIQ_OK) {
-        rc = aiq_audit_lock(log, err);
-    }
+    /* who has the lock can write; and while a disk hangs that is for long */
 
     if (rc == AIQ_OK) {
-        rc = aiq_audit_tail(log, NULL, err);
-        aiq_audit_unlock(log);
+        rc = aiq_audit_lock_how(log, LOCK_EX|LOCK_NB, err);
+
+        if (rc == AIQ_OK) {
+            rc = aiq_audit_tail(log, NULL, err);
+            aiq_audit_unlock(log);
+
+        } else if (rc == AIQ_DECLINED) {
+            log->busy = 1;
+            rc = AIQ_OK;
+        }
     }
 
     if (rc != AIQ_OK) {
@@ -104,6 +112,13 @@ aiq_audit_described(const aiq_audit_t *log, aiq_err_t *err)
     aiq_crypto_free(c);
 
     return (rc == AIQ_DECLINED) ? AIQ_E_AUDIT_UNAVAILABLE : rc;
+}
+
+
+unsigned
+aiq_audit_busy(const aiq_audit_t *log)
+{
+    return log->busy;
 }
 
 
@@ -291,6 +306,15 @@ aiq_audit_room(aiq_audit_t *log, size_t size, aiq_err_t *err)
 aiq_rc_t
 aiq_audit_lock(aiq_audit_t *log, aiq_err_t *err)
 {
+    return aiq_audit_lock_how(log, LOCK_EX, err);
+}
+
+
+/* AIQ_DECLINED, with LOCK_NB: somebody has it */
+
+static aiq_rc_t
+aiq_audit_lock_how(aiq_audit_t *log, int how, aiq_err_t *err)
+{
     int          i;
     aiq_rc_t     rc;
     struct stat  st;
@@ -304,7 +328,11 @@ aiq_audit_lock(aiq_audit_t *log, aiq_err_t *err)
             }
         }
 
-        while (flock(log->lock, LOCK_EX) != 0) {
+        while (flock(log->lock, how) != 0) {
+
+            if (errno == EWOULDBLOCK) {
+                return AIQ_DECLINED;
+            }
 
             if (errno != EINTR) {
                 return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,

@@ -144,13 +144,19 @@ aiq_rc_t aiq_audit_create(const char *dir, aiq_str_t origin,
     aiq_crypto_t *c, aiq_err_t *err);
 
 /*
- * Opens the tail.  A torn tail (no LF at the end) is left as it is, and a
- * new segment begins with a RECOVERY record that declares it.  A handle is
- * for one thread at a time, and for the process that opened it: after fork()
- * both would hold the same lock.
+ * Opens the log, and looks if its tail can be continued; while somebody has
+ * the lock that is left to the first append, so this does not wait.  A torn
+ * tail (no LF at the end) is left as it is, and a new segment begins with a
+ * RECOVERY record that declares it.  A handle is for one thread at a time, and
+ * for the process that opened it: after fork() both would hold the same lock.
  */
 
 aiq_rc_t aiq_audit_open(aiq_audit_t **log, const char *dir, aiq_err_t *err);
+
+/* 1: somebody had the lock when it was opened */
+
+unsigned aiq_audit_busy(const aiq_audit_t *log);
+
 void aiq_audit_close(aiq_audit_t *log);
 
 /* what became of one record */

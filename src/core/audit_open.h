@@ -50,6 +50,7 @@ struct aiq_audit_s {
     int64_t          begun;           /* when the segment was, or 0 */
     aiq_audit_ask_pt ask;             /* or NULL */
     void            *ask_data;
+    unsigned         busy:1;          /* when it was opened */
     unsigned         known:1;         /* end, seq and leaf are those of size */
     unsigned         dead:1;          /* a sync of the segment failed */
     unsigned         plain:1;         /* the file system cannot reserve */

@@ -93,6 +93,7 @@ typedef struct {
     ngx_armoriq_worker_t          *worker;
     ngx_uint_t                     nlimits;
     ngx_array_t                   *places;      /* ngx_armoriq_place_t */
+    ngx_uint_t                     busy;        /* unsigned  busy:1; */
     ngx_uint_t                     used;        /* unsigned  used:1; */
     ngx_uint_t                     api;         /* unsigned  api:1; */
 } ngx_armoriq_main_conf_t;

@@ -159,6 +159,8 @@ ngx_armoriq_check_audit(ngx_conf_t *cf, ngx_armoriq_main_conf_t *amcf)
         return NGX_CONF_ERROR;
     }
 
+    amcf->busy = aiq_audit_busy(log);
+
     aiq_audit_close(log);
 
     return NGX_CONF_OK;

@@ -6,12 +6,16 @@
  */
 
 
+#include <fcntl.h>
+#include <sys/file.h>
+
 #include "audit_log.h"
 
 
 static void
 test_create(void)
 {
+    int                  fd;
     char                *dir, *text;
     aiq_err_t            err;
     struct stat          st;
@@ -63,6 +67,23 @@ test_create(void)
 
     log = reopen(dir);
     put_call(log, 1, NULL, &err);
+    aiq_audit_close(log);
+
+    /* a lock that somebody has for ever: waiting for it would end this */
+
+    fd = open(path(dir, "lock"), O_RDWR);
+
+    ok(fd != -1 && flock(fd, LOCK_EX) == 0, "the log is locked");
+    alarm(10);
+    ok(aiq_audit_open(&log, dir, &err) == AIQ_OK && aiq_audit_busy(log),
+       "it can be opened");
+    alarm(0);
+    close(fd);
+    ok(put_call(log, 2, NULL, &err) == AIQ_OK, "and appended to later");
+    aiq_audit_close(log);
+
+    log = reopen(dir);
+    ok(!aiq_audit_busy(log), "nobody has the lock");
     aiq_audit_close(log);
 
     ok(stat(seg(dir, 1), &st) == 0 && (st.st_mode & 07777) == 0600,
