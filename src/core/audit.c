@@ -23,7 +23,6 @@
 #include "audit_open.h"
 
 
-#define AIQ_AUDIT_LOCK   "lock"
 #define AIQ_AUDIT_FRONT  128          /* room for v, seq and prev of a line */
 
 
@@ -59,6 +58,7 @@ aiq_audit_open(aiq_audit_t **plog, const char *dir, aiq_err_t *err)
     log->dir = -1;
     log->lock = -1;
     log->seg = -1;
+    log->fate = &log->own;
 
     rc = aiq_audit_dir(dir, &log->dir, err);
 
@@ -345,6 +345,7 @@ aiq_audit_lock_how(aiq_audit_t *log, int how, aiq_err_t *err)
         if (fstatat(log->dir, AIQ_AUDIT_LOCK, &st, AT_SYMLINK_NOFOLLOW) == 0
             && st.st_ino == log->lock_ino && st.st_dev == log->lock_dev)
         {
+            log->marked = (st.st_size != 0);
             return AIQ_OK;
         }
 
@@ -406,6 +407,7 @@ aiq_audit_tail(aiq_audit_t *log, aiq_crypto_t *c, aiq_err_t *err)
         rc = aiq_audit_same(log, err);
 
         if (rc == AIQ_OK && log->known) {
+            aiq_audit_fate(log);
             return AIQ_OK;
         }
 
@@ -416,7 +418,13 @@ aiq_audit_tail(aiq_audit_t *log, aiq_crypto_t *c, aiq_err_t *err)
 
     log->known = 0;
 
-    return aiq_audit_reread(log, c, err);
+    rc = aiq_audit_reread(log, c, err);
+
+    if (rc == AIQ_OK) {
+        aiq_audit_fate(log);
+    }
+
+    return rc;
 }
 
 
@@ -509,15 +517,22 @@ aiq_audit_reread(aiq_audit_t *log, aiq_crypto_t *c, aiq_err_t *err)
         return rc;
     }
 
-    if (log->seg != -1) {
+    /* the descriptor that we have had for longer is told of more errors */
+
+    if (log->seg != -1 && first == log->first && st.st_ino == log->ino
+        && st.st_dev == log->dev)
+    {
+        (void) close(fd);
+        fd = log->seg;
+    }
+
+    if (log->seg != -1 && log->seg != fd) {
         (void) close(log->seg);
     }
 
-    /* whoever began a newer one has synced the one before */
+    /* whoever began a newer one has synced the one before, or given it up */
 
     if (first != log->first) {
-        log->dead = 0;
-        log->unsynced = 0;
         log->ahead = 0;
         log->begun = 0;
     }

@@ -6,7 +6,8 @@
  *
  *     DIR/log.json                    origin, format, hash, vkeys, created
  *     DIR/seg-<first seq %016u>.jsonl one record per line, append only
- *     DIR/lock                        flock() of whoever appends
+ *     DIR/lock                        flock() of whoever appends; names a
+ *                                     segment whose sync has failed
  *
  * Line n is hashed as stored: leaf(n) = SHA-256(0x00 | line without LF), and
  * line n carries "prev": hex leaf(n - 1).  The first one carries SHA-256(
@@ -179,6 +180,25 @@ typedef struct {
 aiq_rc_t aiq_audit_append(aiq_audit_t *log, const aiq_str_t *bodies,
     unsigned n, unsigned flags, int64_t now_us, aiq_crypto_t *c,
     aiq_audit_pos_t *pos, aiq_err_t *err);
+
+
+/*
+ * What became of the newest segment, as far as this is not in it.  Handles of
+ * one log that write to the same memory, at first zero, know it of each other:
+ * that is of workers.  All others are told by the file "lock" that a sync has
+ * failed.  Read and written under the lock of the log only.
+ */
+
+typedef struct {
+    uint64_t            first;        /* names the segment, 0: none */
+    uint64_t            unsynced;     /* first record that was not, or 0 */
+    uint64_t            from;         /* written but not confirmed, or 0 */
+    uint64_t            to;
+    uint64_t            dead;         /* a sync of it has failed */
+    uint64_t            told;         /* to all others */
+} aiq_audit_fate_t;
+
+void aiq_audit_share(aiq_audit_t *log, aiq_audit_fate_t *fate);
 
 
 /*

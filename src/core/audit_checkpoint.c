@@ -28,6 +28,8 @@ static aiq_rc_t aiq_audit_signer_last(aiq_audit_signer_t *s,
     aiq_audit_last_t *last, aiq_err_t *err);
 static aiq_rc_t aiq_audit_signer_read(aiq_audit_signer_t *s,
     const aiq_audit_last_t *last, aiq_err_t *err);
+static aiq_rc_t aiq_audit_signer_sync(aiq_audit_signer_t *s,
+    const aiq_audit_last_t *last, aiq_err_t *err);
 static aiq_rc_t aiq_audit_signer_line(aiq_audit_signer_t *s, aiq_str_t line,
     const aiq_audit_last_t *last, aiq_err_t *err);
 static aiq_rc_t aiq_audit_signer_same(aiq_audit_signer_t *s,
@@ -370,18 +372,65 @@ aiq_audit_signer_read(aiq_audit_signer_t *s, const aiq_audit_last_t *last,
         }
     }
 
-    /* what is signed must not be lost with the power */
-
-    if (s->edge.size > last->size && fdatasync(s->reader.fd) != 0) {
-        return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
-                        "audit segment %s cannot be synced: %m",
-                        s->reader.name);
+    if (s->edge.size > last->size) {
+        rc = aiq_audit_signer_sync(s, last, err);
+        if (rc != AIQ_OK) {
+            return rc;
+        }
     }
 
     s->first = s->reader.first;
     s->off = s->reader.off;
 
     return AIQ_OK;
+}
+
+
+/*
+ * What is signed must not be lost with the power.  A sync that has failed
+ * here or for those who append is not believed when it succeeds later: another
+ * segment must have been begun, whose RECOVERY says what is uncertain.
+ */
+
+static aiq_rc_t
+aiq_audit_signer_sync(aiq_audit_signer_t *s, const aiq_audit_last_t *last,
+    aiq_err_t *err)
+{
+    aiq_rc_t   rc;
+    uint64_t   from;
+    aiq_err_t  e;
+
+    rc = AIQ_OK;
+
+    if (s->dead != s->reader.first && fdatasync(s->reader.fd) != 0) {
+        rc = aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
+                      "audit segment %s cannot be synced: %m",
+                      s->reader.name);
+
+        s->dead = s->reader.first;
+
+        from = (last->size < s->dead) ? s->dead : last->size + 1;
+
+        /* if that fails as well, at least we know */
+
+        (void) aiq_audit_mark(s->dir, s->dead, from, s->edge.size, &e);
+
+        return rc;
+    }
+
+    /* whoever appends has said so before the lock was free again */
+
+    if (s->dead != s->reader.first) {
+        rc = aiq_audit_unmarked(s->dir, s->reader.first, err);
+    }
+
+    if (s->dead == s->reader.first || rc == AIQ_DECLINED) {
+        return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
+                        "a sync of audit segment %s has failed: nothing is "
+                        "signed before the next one", s->reader.name);
+    }
+
+    return rc;
 }
 
 

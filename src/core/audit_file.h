@@ -19,6 +19,7 @@
 
 
 #define AIQ_AUDIT_FORMAT    "AIQL/1"
+#define AIQ_AUDIT_LOCK      "lock"
 #define AIQ_AUDIT_GENESIS   "armoriq-audit/v1\n"
 #define AIQ_AUDIT_TS_LEN    27        /* 2026-11-21T02:00:00.123456Z */
 #define AIQ_AUDIT_NAME_LEN  26        /* seg-0000000000000001.jsonl */
@@ -97,6 +98,16 @@ aiq_rc_t aiq_audit_publish(int dir, const char *name, aiq_str_t text,
 aiq_rc_t aiq_audit_publish_as(int dir, const char *name, const char *tmp,
     aiq_str_t text, uint64_t *ahead, unsigned flags, int *fd,
     struct stat *st, aiq_err_t *err);
+
+/*
+ * For those who sync a segment and do not append: both take the lock of the
+ * log.  What could not be synced is marked, with the records that this is
+ * about; AIQ_DECLINED if the segment is.
+ */
+
+aiq_rc_t aiq_audit_mark(int dir, uint64_t first, uint64_t from, uint64_t to,
+    aiq_err_t *err);
+aiq_rc_t aiq_audit_unmarked(int dir, uint64_t first, aiq_err_t *err);
 
 /* room for len bytes at off, not counted as size; 0, or -1 and errno */
 

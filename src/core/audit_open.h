@@ -38,9 +38,6 @@ struct aiq_audit_s {
     uint64_t         end;             /* behind its last whole line */
     uint64_t         seq;             /* of that line */
     aiq_hash_t       leaf;
-    uint64_t         unsynced;        /* first one not synced by us, or 0 */
-    uint64_t         from;            /* written but not confirmed, or 0 */
-    uint64_t         to;
     unsigned         whole;           /* of the group that failed: records
                                          that are in the file all the same */
     unsigned char   *buf;
@@ -50,9 +47,12 @@ struct aiq_audit_s {
     int64_t          begun;           /* when the segment was, or 0 */
     aiq_audit_ask_pt ask;             /* or NULL */
     void            *ask_data;
+    aiq_audit_fate_t *fate;           /* of the segment, as of all who share
+                                         it */
+    aiq_audit_fate_t own;             /* if nobody does */
     unsigned         busy:1;          /* when it was opened */
     unsigned         known:1;         /* end, seq and leaf are those of size */
-    unsigned         dead:1;          /* a sync of the segment failed */
+    unsigned         marked:1;        /* the lock is not empty */
     unsigned         plain:1;         /* the file system cannot reserve */
 };
 
@@ -67,8 +67,25 @@ aiq_rc_t aiq_audit_room(aiq_audit_t *log, size_t size, aiq_err_t *err);
 /* the segment can be continued */
 
 #define aiq_audit_is_whole(log)                                               \
-    ((log)->first && !(log)->dead && (log)->from == 0                         \
+    ((log)->first && !(log)->fate->dead && (log)->fate->from == 0             \
      && (log)->end == (log)->size)
+
+
+/* under the lock, the segment being known: what others say of it */
+
+void aiq_audit_fate(aiq_audit_t *log);
+
+/*
+ * Under the lock: the segment is not to be continued nor synced by anybody,
+ * and these of its records are uncertain.  Those that were not synced, or at
+ * least the last one.
+ */
+
+#define aiq_audit_unsure(log)                                                 \
+    ((log)->fate->unsynced && (log)->fate->unsynced <= (log)->seq             \
+     ? (log)->fate->unsynced : (log)->seq)
+
+void aiq_audit_give_up(aiq_audit_t *log, uint64_t from, uint64_t to);
 
 
 /*

@@ -54,7 +54,8 @@ aiq_audit_reader_open(aiq_audit_reader_t *r, const char *dir, aiq_err_t *err)
      * reads a copy, or may not open the lock, does without.
      */
 
-    lock = openat(r->dir, "lock", O_RDONLY|O_NOFOLLOW|O_CLOEXEC|O_NONBLOCK);
+    lock = openat(r->dir, AIQ_AUDIT_LOCK,
+                  O_RDONLY|O_NOFOLLOW|O_CLOEXEC|O_NONBLOCK);
 
     if (lock != -1) {
 

@@ -208,11 +208,15 @@ aiq_audit_next(aiq_audit_t *log, int64_t now_us, aiq_crypto_t *c,
     }
 
     if (fdatasync(log->seg) != 0) {
-        log->dead = 1;
+        rc = aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
+                      "the audit log cannot be synced: %m");
 
-        return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
-                        "the audit log cannot be synced: %m");
+        aiq_audit_give_up(log, aiq_audit_unsure(log), log->seq);
+
+        return rc;
     }
+
+    log->fate->unsynced = 0;
 
     /* begin() closes the segment before */
 

@@ -39,6 +39,7 @@ struct aiq_audit_signer_s {
     aiq_hash_t            leaf;
     uint64_t              first;          /* names the segment; 0: not known */
     uint64_t              off;
+    uint64_t              dead;           /* a segment that we could not sync */
 
     /* of one run */
 

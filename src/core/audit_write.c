@@ -171,10 +171,8 @@ aiq_audit_begin(aiq_audit_t *log, const aiq_str_t *head,
     /* the name may be lost with the power: do not build on it */
 
     if (rc != AIQ_OK) {
-        log->dead = 1;
         log->whole = n;
-        log->from = b.seq - (n ? n - 1 : 0);
-        log->to = b.seq;
+        aiq_audit_give_up(log, b.seq - (n ? n - 1 : 0), b.seq);
     }
 
     return rc;
@@ -199,12 +197,11 @@ aiq_audit_became(aiq_audit_t *log, const aiq_audit_batch_t *b, int fd,
     log->end = b->len;
     log->seq = b->seq;
     memcpy(log->leaf, b->leaf, AIQ_HASH_LEN);
-    log->unsynced = 0;
     log->known = 1;
-    log->dead = 0;
     log->whole = 0;
-    log->from = 0;
-    log->to = 0;
+
+    memset(log->fate, 0, sizeof(aiq_audit_fate_t));
+    log->fate->first = log->first;
 }
 
 
@@ -212,26 +209,31 @@ static aiq_rc_t
 aiq_audit_recovery(aiq_audit_t *log, aiq_out_t *out, int64_t now_us,
     aiq_crypto_t *c, aiq_err_t *err)
 {
-    char           name[AIQ_AUDIT_NAME_LEN + 1];
-    aiq_rc_t       rc;
-    aiq_out_t      m;
-    aiq_str_t      inst;
-    aiq_hash_t     hash;
-    unsigned char  members[512];
+    char               name[AIQ_AUDIT_NAME_LEN + 1];
+    aiq_rc_t           rc;
+    uint64_t           from, to;
+    aiq_out_t          m;
+    aiq_str_t          inst;
+    aiq_hash_t         hash;
+    unsigned char      members[512];
+    aiq_audit_fate_t  *f;
 
     /*
      * What stands in front of a durable record must be durable, too.  A sync
      * that failed once is never asked again: it would answer yes.
      */
 
-    if (!log->dead && fdatasync(log->seg) != 0) {
-        log->dead = 1;
+    f = log->fate;
+
+    if (!f->dead && fdatasync(log->seg) != 0) {
+        aiq_audit_give_up(log, aiq_audit_unsure(log), log->seq);
     }
 
-    if (log->dead && log->from == 0) {
-        log->from = log->unsynced ? log->unsynced : log->seq;
-        log->to = log->seq;
-    }
+    /* a mark may be older than a crash that has left less */
+
+    from = (f->dead && f->from == 0) ? aiq_audit_unsure(log) : f->from;
+    from = (from < log->seq) ? from : log->seq;
+    to = (f->to && f->to < log->seq) ? f->to : log->seq;
 
     aiq_audit_name(log->first, name);
 
@@ -253,11 +255,11 @@ aiq_audit_recovery(aiq_audit_t *log, aiq_out_t *out, int64_t now_us,
     aiq_out_hex(&m, hash, AIQ_HASH_LEN);
     aiq_out_str(&m, "\",\"uncertain\":");
 
-    if (log->from) {
+    if (from) {
         aiq_out_str(&m, "true,\"uncertain_from\":");
-        aiq_out_int(&m, (int64_t) log->from);
+        aiq_out_int(&m, (int64_t) from);
         aiq_out_str(&m, ",\"uncertain_to\":");
-        aiq_out_int(&m, (int64_t) log->to);
+        aiq_out_int(&m, (int64_t) to);
 
     } else {
         aiq_out_str(&m, "false");
@@ -294,6 +296,12 @@ aiq_audit_go_on(aiq_audit_t *log, const aiq_str_t *bodies, unsigned n,
 
     first = log->seq + 1;
 
+    /* before: whoever comes when we were killed must know */
+
+    if (log->fate->unsynced == 0) {
+        log->fate->unsynced = first;
+    }
+
     rc = aiq_audit_write(log, &b, first, err);
     if (rc != AIQ_OK) {
         return rc;
@@ -304,10 +312,6 @@ aiq_audit_go_on(aiq_audit_t *log, const aiq_str_t *bodies, unsigned n,
     log->seq = b.seq;
     memcpy(log->leaf, b.leaf, AIQ_HASH_LEN);
 
-    if (log->unsynced == 0) {
-        log->unsynced = first;
-    }
-
     if (!(flags & AIQ_AUDIT_FSYNC)) {
         return AIQ_OK;
     }
@@ -315,15 +319,13 @@ aiq_audit_go_on(aiq_audit_t *log, const aiq_str_t *bodies, unsigned n,
     if (fdatasync(log->seg) != 0) {
         rc = aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
                       "the audit log cannot be synced: %m");
-        log->dead = 1;
         log->whole = n;
-        log->from = log->unsynced;
-        log->to = log->seq;
+        aiq_audit_give_up(log, aiq_audit_unsure(log), log->seq);
 
         return rc;
     }
 
-    log->unsynced = 0;
+    log->fate->unsynced = 0;
 
     return AIQ_OK;
 }
@@ -333,10 +335,11 @@ static aiq_rc_t
 aiq_audit_write(aiq_audit_t *log, const aiq_audit_batch_t *b, uint64_t first,
     aiq_err_t *err)
 {
-    int       e;
-    size_t    done, i;
-    ssize_t   n;
-    uint64_t  whole;
+    int                e;
+    size_t             done, i;
+    ssize_t            n;
+    uint64_t           whole;
+    aiq_audit_fate_t  *f;
 
     done = 0;
 
@@ -370,13 +373,15 @@ failed:
 
     log->whole = (unsigned) whole;
 
-    if (whole) {
-        log->from = first;
-        log->to = first + whole - 1;
-    }
+    f = log->fate;
 
     if (e != ENOSPC && e != EDQUOT && e != EFBIG) {
-        log->dead = 1;
+        aiq_audit_give_up(log, whole ? f->unsynced : aiq_audit_unsure(log),
+                          first + whole - 1);
+
+    } else if (whole) {
+        f->from = first;
+        f->to = first + whole - 1;
     }
 
     errno = e;

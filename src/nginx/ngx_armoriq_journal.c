@@ -86,6 +86,7 @@ ngx_armoriq_journal_init(ngx_armoriq_worker_t *w)
     }
 
     aiq_audit_keep(j->log, &w->conf->keep);
+    aiq_audit_share(j->log, &j->zone->sh->fate);
 
     w->journal = j;
 

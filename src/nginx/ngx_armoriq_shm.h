@@ -17,7 +17,7 @@
 #include "cosign.h"
 
 
-#define NGX_ARMORIQ_LAYOUT    4
+#define NGX_ARMORIQ_LAYOUT    5
 #define NGX_ARMORIQ_WAYS      4
 #define NGX_ARMORIQ_SESSION_WAYS  8
 #define NGX_ARMORIQ_RESULTS   16384     /* a power of two */
@@ -125,6 +125,10 @@ struct ngx_armoriq_shctx_s {
     /* up to this record the tree has what the log says of used steps */
 
     uint64_t                  known;
+
+    /* what workers know of the newest segment; under the lock of the log */
+
+    aiq_audit_fate_t          fate;
 
     /* what witnesses have signed; who they are, as a hash */
 

@@ -531,12 +531,12 @@ test_others(void)
     put(a, body, pos, &err);
     fault_sync = 0;
 
-    ok(put(b, body, pos, &err) == AIQ_OK && pos[0].seq == 3
+    ok(put(b, body, pos, &err) == AIQ_OK && pos[0].seq == 4
        && put(a, body, pos, &err) == AIQ_OK && pos[0].seq == 5
        && put(b, body, pos, &err) == AIQ_OK && pos[0].seq == 6,
-       "after a failed sync the one begins a segment, the other follows");
+       "after a failed sync the other begins a segment, the one follows");
 
-    text = slurp(seg(dir, 4), NULL);
+    text = slurp(seg(dir, 3), NULL);
     ok(text != NULL && strstr(text, "\"uncertain_from\":2,"
                               "\"uncertain_to\":2}") != NULL,
        "what is uncertain is only what was");

@@ -429,7 +429,7 @@ test_torn(void)
 static void
 test_faults(void)
 {
-    char                 *dir;
+    char                 *dir, *text;
     int                   fd;
     aiq_err_t             err;
     aiq_audit_signed_t    done;
@@ -461,6 +461,22 @@ test_faults(void)
        "records that cannot be synced");
 
     fault_sync = 0;
+    other = signer(dir, 0x42);
+
+    ok(sign(s, &err) == 0 && strstr(err.text, "has failed") != NULL,
+       "a sync is not believed when it succeeds later: %s", err.text);
+    ok(sign(other, &err) == 0 && strstr(err.text, "has failed") != NULL,
+       "nor by another process");
+
+    aiq_audit_signer_close(other);
+    add(dir, 1);
+    text = slurp(path(dir, "seg-0000000000000302.jsonl"), NULL);
+
+    ok(text != NULL && strstr(text, "\"uncertain_from\":301,"
+                              "\"uncertain_to\":301}") != NULL,
+       "what it could not sync is declared");
+
+    free(text);
     fault_dirsync = EIO;
 
     ok(sign(s, &err) == 0, "the directory cannot be synced");
@@ -468,12 +484,12 @@ test_faults(void)
     fault_dirsync = 0;
 
     ok(verify(dir, &r) == 0, "all that time the log is fine");
-    ok(sign(s, &err) == 301 && verify(dir, &r) == 0 && r.covered == 301
-       && proofs(dir, 0) == 301, "then it works again");
+    ok(sign(s, &err) == 303 && verify(dir, &r) == 0 && r.covered == 303
+       && proofs(dir, 0) == 303, "then it works again");
 
     /* in the middle of a record: it is not left half-way in the tree */
 
-    add(dir, 210);
+    add(dir, 208);
     sign(s, &err);
     add(dir, 1);
 
