@@ -33,6 +33,7 @@ plan(skip_all => 'openssl is missing')
 subtest 'known answers' => \&known;
 subtest 'a call and its proof' => \&call_and_proof;
 subtest 'one chain' => \&one_chain;
+subtest 'a worker that is to go' => \&old_worker;
 subtest 'an old checkpoint' => \&old_checkpoint;
 subtest 'not covered yet' => \&not_covered;
 subtest 'no key' => \&no_key;
@@ -285,6 +286,45 @@ sub one_chain {
        'what is none does not verify');
 
     end();
+}
+
+
+# it may have calls for hours, and nobody else writes meanwhile
+
+sub old_worker {
+    begin('checkpoint=1');
+
+    my ($old) = $t->workers();
+    my @calls = map { begin_call(rpc('infra.scale', { wait => $_ }), $auth) }
+                qw/first second/;
+
+    wait_for(sub { $t->calls() == 2 }, 'two calls');
+    $t->reload();
+    wait_for(sub { $t->read('error.log') =~ /gracefully shutting down/ },
+             'their worker is to go');
+    wait_for(\&signed_all, 'all is signed');
+
+    $t->write('first', '');
+    is(http_parse(drain($calls[0]))->{status}, 200, 'one call ends');
+    wait_for(sub { $t->audit_records('OUTCOME') == 1 }, 'that is recorded');
+    wait_for(\&signed_all, 'and signed');
+    ok(scalar(grep { $_ == $old } $t->workers()), 'by the old worker');
+
+    $t->write('second', '');
+    is(http_parse(drain($calls[1]))->{status}, 200, 'the other one ends');
+    wait_for(sub { !grep { $_ == $old } $t->workers() },
+             'nothing keeps the worker then');
+    wait_for(\&signed_all, 'all is signed');
+
+    $t->stop();
+    is(verify(), 0, 'audit verify');
+    end();
+}
+
+sub signed_all {
+    my $note = slurp('checkpoint') or return 0;
+
+    return checkpoint($note)->{size} == lines();
 }
 
 
@@ -613,8 +653,17 @@ sub begin {
     $key = $t->init_store();
     $before->() if $before;
 
+    my $dir = $t->dir();
+
     $t->upstream(answer => sub {
         my ($req) = @_;
+
+        if ($req->{body} =~ /"wait":"(\w+)"/) {
+            for (1 .. 600) {
+                last if -e "$dir/$1";
+                sleep 0.05;
+            }
+        }
 
         return [ 200, "Content-Type: application/json\r\n"
                       . "x-armoriq-record: example.com/1\r\n"

@@ -203,9 +203,9 @@ ngx_armoriq_sign_wrote(ngx_armoriq_worker_t *w, ngx_uint_t records)
 static void
 ngx_armoriq_sign_timer(ngx_event_t *ev)
 {
-    if (!ngx_exiting) {
-        ngx_armoriq_sign_post(ev->data);
-    }
+    /* a worker that is to go may have calls for hours, and their outcomes */
+
+    ngx_armoriq_sign_post(ev->data);
 }
 
 
@@ -316,7 +316,7 @@ ngx_armoriq_sign_event(ngx_event_t *ev)
         delay = ngx_min(delay, NGX_ARMORIQ_SIGN_LATER);
     }
 
-    if (s->pending && !ngx_exiting) {
+    if (s->pending) {
         ngx_add_timer(&s->timer, delay);
     }
 }
