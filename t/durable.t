@@ -32,8 +32,63 @@ subtest 'few bytes at once' => sub { failing_disk('short') };
 subtest 'half a group' => \&torn_group;
 subtest 'killed while it writes' => \&killed_writer;
 subtest 'a full disk' => \&full_disk;
+subtest 'the lock is gone' => \&no_lock;
 
 done_testing();
+
+
+# somebody has tidied up, and a worker is replaced: the two take turns still
+
+sub no_lock {
+    shim() or return;
+    begin();
+
+    my $conf = $t->read('nginx.conf');
+
+    $conf =~ s/worker_processes 1/worker_processes 2/;
+    $t->write('nginx.conf', $conf);
+    $t->reload();
+
+    my ($worker) = $t->workers();
+
+    unlink $t->audit() . '/flush.lock' or die;
+    kill 'KILL', $worker;
+
+    for (1 .. 250) {
+        last if 2 == grep { $_ != $worker } $t->workers();
+        sleep 0.02;
+    }
+
+    switch('slow', 30);
+
+    my $served = 0;
+
+    for (1 .. 6) {
+        my @socks = map { begin_call(body(), $auth) } 1 .. 30;
+
+        $served += grep { http_parse(drain($_))->{status} == 200 } @socks;
+    }
+
+    is($served, 180, 'all calls are served');
+    is(seen(), 180, 'once');
+
+    switch('slow', 0);
+    recovers();
+    $t->stop();
+
+    my %n;
+
+    $n{"$_->{t} $_->{rid}"}++
+        for grep { $_->{rid} } $t->audit_records('INTENT'),
+                               $t->audit_records('OUTCOME');
+
+    is_deeply([ grep { $n{$_} > 1 } keys %n ], [], 'no record is there twice');
+    verified();
+    is((witness())[1], 0, 'each call that has left has found its record');
+
+    $t->allow_alerts(qr/armoriq|signal 9/);
+    finish();
+}
 
 
 # the log against what was asked, answered and seen

@@ -382,6 +382,7 @@ void ngx_armoriq_shm_ops(ngx_armoriq_worker_t *w);
 /* journal: the ring of records and its flush */
 
 #define NGX_ARMORIQ_RECORD_WAITED  0x01   /* void if it cannot be written */
+#define NGX_ARMORIQ_RECORD_DENIED  0x02   /* of what is not let through */
 
 ngx_int_t ngx_armoriq_journal_init(ngx_armoriq_worker_t *w);
 void ngx_armoriq_journal_exit(ngx_armoriq_worker_t *w);
@@ -409,6 +410,7 @@ void ngx_armoriq_life_state(ngx_armoriq_worker_t *w, ngx_uint_t state,
 /* there is no room: to be looked at again soon */
 
 void ngx_armoriq_life_low(ngx_armoriq_worker_t *w);
+ngx_uint_t ngx_armoriq_life_lost(ngx_armoriq_worker_t *w, ngx_uint_t now);
 
 uint64_t ngx_armoriq_life_now(void);
 

@@ -275,6 +275,7 @@ ngx_armoriq_access_judge(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 static ngx_int_t
 ngx_armoriq_access_record(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 {
+    ngx_int_t              rc;
     ngx_armoriq_worker_t  *w;
 
     w = ngx_armoriq_get_worker(r);
@@ -284,7 +285,9 @@ ngx_armoriq_access_record(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
 
         /* the answer does not wait for the disk, and does not depend on it */
 
-        if (ngx_armoriq_record_intent(r, ctx) != NGX_OK) {
+        rc = ngx_armoriq_record_intent(r, ctx);
+
+        if (rc != NGX_OK && rc != NGX_BUSY) {
             ngx_log_error(NGX_LOG_CRIT, r->connection->log, 0,
                           "armoriq: a denial could not be recorded");
         }

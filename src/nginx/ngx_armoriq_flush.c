@@ -18,7 +18,8 @@
 #include "ngx_armoriq_journal.h"
 
 
-#define NGX_ARMORIQ_GROUP        256      /* records of one write */
+#define NGX_ARMORIQ_GROUP        1024     /* records of one write */
+#define NGX_ARMORIQ_GROUP_BYTES  1048576  /* and no more when it is as long */
 #define NGX_ARMORIQ_FRONT        128      /* of a line, before its body */
 
 
@@ -32,6 +33,7 @@ typedef struct {
     size_t                    len;        /* of the lines, roughly */
     uint64_t                  tail;       /* behind the group */
     uint64_t                  next;       /* record behind those in it */
+    unsigned                  flags;      /* AIQ_AUDIT_FSYNC */
 } ngx_armoriq_group_t;
 
 
@@ -161,19 +163,48 @@ ngx_armoriq_flush_state(ngx_armoriq_journal_t *j)
 }
 
 
+/* a lock that was deleted meanwhile keeps nobody out */
+
 static ngx_int_t
 ngx_armoriq_flush_lock(ngx_armoriq_journal_t *j)
 {
-    while (flock(j->lock, LOCK_EX) == -1) {
+    ngx_uint_t       i;
+    ngx_file_info_t  fi, there;
 
-        if (ngx_errno != NGX_EINTR) {
-            (void) aiq_fail(&j->err, AIQ_E_AUDIT_UNAVAILABLE,
-                            "flock() of flush.lock failed");
+    for (i = 0; i < 10; i++) {
+
+        if (j->lock == NGX_INVALID_FILE
+            && aiq_audit_lock_file((char *) j->worker->conf->audit.data,
+                                   NGX_ARMORIQ_FLUSH_LOCK, &j->lock, &j->err)
+               != AIQ_OK)
+        {
             return NGX_ERROR;
         }
+
+        while (flock(j->lock, LOCK_EX) == -1) {
+
+            if (ngx_errno != NGX_EINTR) {
+                (void) aiq_fail(&j->err, AIQ_E_AUDIT_UNAVAILABLE,
+                                "flock() of flush.lock failed");
+                return NGX_ERROR;
+            }
+        }
+
+        if (ngx_fd_info(j->lock, &fi) != NGX_FILE_ERROR
+            && ngx_file_info(j->lock_name, &there) != NGX_FILE_ERROR
+            && fi.st_ino == there.st_ino && fi.st_dev == there.st_dev)
+        {
+            return NGX_OK;
+        }
+
+        (void) close(j->lock);
+        j->lock = NGX_INVALID_FILE;
     }
 
-    return NGX_OK;
+    (void) aiq_fail(&j->err, AIQ_E_AUDIT_UNAVAILABLE,
+                    "flush.lock does not stay where it is");
+
+    return NGX_ERROR;
 }
 
 
@@ -196,17 +227,30 @@ ngx_armoriq_flush_collect(ngx_armoriq_journal_t *j, ngx_armoriq_group_t *g)
     g->n = 0;
     g->len = 0;
     g->next = 0;
+    g->flags = 0;
 
-    while (g->tail < head && g->n < NGX_ARMORIQ_GROUP) {
-
+    while (g->tail < head && g->n < NGX_ARMORIQ_GROUP
+           && g->len < NGX_ARMORIQ_GROUP_BYTES)
+    {
         e = (ngx_armoriq_entry_t *) (sh->ring + g->tail % sh->size);
+
+        /* one that is void has its result */
+
+        if (!(e->flags & NGX_ARMORIQ_ENTRY_PAD)) {
+            g->next = e->record + 1;
+        }
 
         if (!(e->flags & (NGX_ARMORIQ_ENTRY_PAD|NGX_ARMORIQ_ENTRY_VOID))) {
             g->bodies[g->n].data = (u_char *) e + sizeof(ngx_armoriq_entry_t);
             g->bodies[g->n].len = e->len;
             g->entries[g->n++] = e;
             g->len += e->len + NGX_ARMORIQ_FRONT;
-            g->next = e->record + 1;
+
+            /* workers of before a reload write what the new ones wait for */
+
+            if (e->flags & NGX_ARMORIQ_ENTRY_SYNC) {
+                g->flags = AIQ_AUDIT_FSYNC;
+            }
         }
 
         g->tail += ngx_armoriq_entry_size(e->len);
@@ -237,7 +281,7 @@ ngx_armoriq_flush_write(ngx_armoriq_journal_t *j, ngx_armoriq_group_t *g)
         ngx_gettimeofday(&tv);
 
         rc = aiq_audit_append(j->log, g->bodies, (unsigned) g->n,
-                              j->worker->conf->durability,
+                              g->flags,
                               (int64_t) tv.tv_sec * 1000000 + tv.tv_usec,
                               j->crypto, g->pos, &j->err);
         if (rc != AIQ_OK) {
@@ -252,7 +296,7 @@ ngx_armoriq_flush_write(ngx_armoriq_journal_t *j, ngx_armoriq_group_t *g)
     ngx_shmtx_lock(&j->zone->shpool->mutex);
 
     for (i = 0; i < g->n; i++) {
-        res = &sh->results[g->entries[i]->record % NGX_ARMORIQ_RESULTS];
+        res = ngx_armoriq_result_of(sh, g->entries[i]->record);
 
         res->record = g->entries[i]->record;
         res->written = NGX_ARMORIQ_WRITTEN;
@@ -332,10 +376,14 @@ ngx_armoriq_flush_prepare(ngx_armoriq_journal_t *j, ngx_armoriq_group_t *g)
 
     ngx_shmtx_lock(&j->zone->shpool->mutex);
 
-    sh->low = st.low;
-    sh->tried = st.tried_us;
+    /* a worker that is to go may have been told of another reserve */
 
-    if (st.low) {
+    if (st.low || !ngx_exiting) {
+        sh->low = st.low;
+        sh->tried = st.tried_us;
+    }
+
+    if (sh->low) {
         ngx_armoriq_flush_refuse(j, g);
     }
 
@@ -374,8 +422,7 @@ ngx_armoriq_flush_refuse(ngx_armoriq_journal_t *j, ngx_armoriq_group_t *g)
 
         g->entries[i]->flags |= NGX_ARMORIQ_ENTRY_VOID;
 
-        res = &j->zone->sh->results[g->entries[i]->record
-                                    % NGX_ARMORIQ_RESULTS];
+        res = ngx_armoriq_result_of(j->zone->sh, g->entries[i]->record);
 
         res->record = g->entries[i]->record;
         res->written = NGX_ARMORIQ_LOST;
@@ -499,7 +546,7 @@ ngx_armoriq_flush_found(void *data, aiq_str_t line)
 
         e->flags |= NGX_ARMORIQ_ENTRY_VOID;
 
-        res = &sh->results[e->record % NGX_ARMORIQ_RESULTS];
+        res = ngx_armoriq_result_of(sh, e->record);
         res->record = e->record;
         res->written = NGX_ARMORIQ_LOST;
 
@@ -537,8 +584,7 @@ ngx_armoriq_flush_unsure(ngx_armoriq_journal_t *j, ngx_armoriq_group_t *g)
 
         g->entries[i]->flags |= NGX_ARMORIQ_ENTRY_VOID;
 
-        res = &j->zone->sh->results[g->entries[i]->record
-                                    % NGX_ARMORIQ_RESULTS];
+        res = ngx_armoriq_result_of(j->zone->sh, g->entries[i]->record);
 
         res->record = g->entries[i]->record;
         res->written = NGX_ARMORIQ_UNSURE;
@@ -584,7 +630,7 @@ ngx_armoriq_flush_void(ngx_armoriq_journal_t *j)
 
         e->flags |= NGX_ARMORIQ_ENTRY_VOID;
 
-        res = &sh->results[e->record % NGX_ARMORIQ_RESULTS];
+        res = ngx_armoriq_result_of(sh, e->record);
         res->record = e->record;
         res->written = NGX_ARMORIQ_LOST;
 

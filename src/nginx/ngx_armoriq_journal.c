@@ -59,8 +59,11 @@ ngx_armoriq_journal_init(ngx_armoriq_worker_t *w)
 
     /* a description of its own in each process: flock() goes by that */
 
-    if (aiq_audit_lock_file((char *) w->conf->audit.data, "flush.lock",
-                            &j->lock, &j->err)
+    (void) ngx_snprintf(j->lock_name, NGX_MAX_PATH, "%V/%s%Z",
+                        &w->conf->audit, NGX_ARMORIQ_FLUSH_LOCK);
+
+    if (aiq_audit_lock_file((char *) w->conf->audit.data,
+                            NGX_ARMORIQ_FLUSH_LOCK, &j->lock, &j->err)
         != AIQ_OK)
     {
         ngx_log_error(NGX_LOG_EMERG, w->cycle->log, 0, "armoriq: %s",
@@ -128,6 +131,8 @@ ngx_armoriq_journal_exit(ngx_armoriq_worker_t *w)
 
     told = ngx_armoriq_journal_tell(j);
 
+    told |= ngx_armoriq_life_lost(w, 1);
+
     if (ngx_armoriq_life_exit(w) || told) {
         ngx_armoriq_flush(j);
     }
@@ -137,21 +142,27 @@ ngx_armoriq_journal_exit(ngx_armoriq_worker_t *w)
     aiq_audit_close(j->log);
     aiq_crypto_free(j->crypto);
 
-    (void) close(j->lock);
+    if (j->lock != NGX_INVALID_FILE) {
+        (void) close(j->lock);
+    }
 }
 
 
 /*
  * NGX_OK, or NGX_ERROR if there is no room: the call must be refused.  While
  * there is none but the reserve, that is for what nobody waits for.
+ *
+ * Denials, which anybody can cause, get half of the ring, calls three quarters
+ * of it: what became of a call that was let through always has room.  Denials
+ * without are counted, which the log is told (NGX_BUSY).
  */
 
 ngx_int_t
 ngx_armoriq_journal_append(ngx_armoriq_worker_t *w, aiq_str_t body,
     ngx_uint_t flags, uint64_t *record)
 {
-    size_t                  size, end;
-    ngx_uint_t              low, waited;
+    size_t                  size, end, room;
+    ngx_uint_t              low, denied, waited;
     ngx_armoriq_entry_t    *e;
     ngx_armoriq_shctx_t    *sh;
     ngx_armoriq_journal_t  *j;
@@ -173,6 +184,13 @@ ngx_armoriq_journal_append(ngx_armoriq_worker_t *w, aiq_str_t body,
     ngx_armoriq_journal_post(j);
 
     waited = (flags & NGX_ARMORIQ_RECORD_WAITED) ? 1 : 0;
+    denied = (flags & NGX_ARMORIQ_RECORD_DENIED) ? 1 : 0;
+
+    room = denied ? sh->size / 2 : waited ? sh->size / 4 * 3 : sh->size;
+
+    if (w->conf->durability & AIQ_AUDIT_FSYNC) {
+        flags |= NGX_ARMORIQ_ENTRY_SYNC;
+    }
 
     ngx_shmtx_lock(&j->zone->shpool->mutex);
 
@@ -180,9 +198,10 @@ ngx_armoriq_journal_append(ngx_armoriq_worker_t *w, aiq_str_t body,
     end = sh->size - (size_t) (sh->head % sh->size);
 
     if ((waited && (low || !j->posted))
-        || sh->head + (end < size ? end : 0) + size - sh->tail > sh->size)
+        || sh->head + (end < size ? end : 0) + size - sh->tail > room)
     {
         sh->turned += waited;
+        sh->lost += denied;
 
         ngx_shmtx_unlock(&j->zone->shpool->mutex);
 
@@ -190,7 +209,7 @@ ngx_armoriq_journal_append(ngx_armoriq_worker_t *w, aiq_str_t body,
             ngx_armoriq_life_low(w);
         }
 
-        return NGX_ERROR;
+        return denied ? NGX_BUSY : NGX_ERROR;
     }
 
     if (end < size) {
@@ -334,13 +353,23 @@ ngx_armoriq_journal_event(ngx_event_t *ev)
 
     /* not at once: what is appended below would ask for it */
 
-    if (failed && !j->retry.timer_set && !ngx_exiting) {
+    if (failed && !j->retry.timer_set
+        && (!ngx_exiting || !ngx_queue_empty(&j->waiting)))
+    {
+        /* a worker does not go while somebody waits for it */
+
+        j->retry.cancelable = ngx_queue_empty(&j->waiting) ? 1 : 0;
+
         ngx_add_timer(&j->retry, NGX_ARMORIQ_RETRY);
     }
 
     ngx_armoriq_journal_signed(j);
 
     (void) ngx_armoriq_journal_tell(j);
+
+    if (!failed) {
+        ngx_armoriq_life_lost(j->worker, 0);
+    }
 
     ngx_shmtx_lock(&j->zone->shpool->mutex);
 
@@ -439,7 +468,7 @@ ngx_armoriq_journal_result(ngx_armoriq_journal_t *j, ngx_armoriq_ctx_t *ctx)
     ngx_uint_t             ok;
     ngx_armoriq_result_t  *res;
 
-    res = &j->zone->sh->results[ctx->record % NGX_ARMORIQ_RESULTS];
+    res = ngx_armoriq_result_of(j->zone->sh, ctx->record);
 
     ngx_shmtx_lock(&j->zone->shpool->mutex);
 

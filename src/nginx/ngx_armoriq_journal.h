@@ -13,6 +13,9 @@
 #include "ngx_armoriq_shm.h"
 
 
+#define NGX_ARMORIQ_FLUSH_LOCK   "flush.lock"
+
+
 typedef struct ngx_armoriq_journal_s {
     ngx_armoriq_worker_t     *worker;
     ngx_armoriq_zone_t       *zone;
@@ -27,6 +30,7 @@ typedef struct ngx_armoriq_journal_s {
     aiq_audit_t              *log;
     aiq_crypto_t             *crypto;
     ngx_fd_t                  lock;
+    u_char                    lock_name[NGX_MAX_PATH];
     uint64_t                  found;      /* in the ring, see resume */
     ngx_uint_t                wrote;      /* records, since last told */
     ngx_uint_t                failed;     /* unsigned  failed:1; */

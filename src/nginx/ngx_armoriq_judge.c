@@ -673,6 +673,7 @@ ngx_armoriq_record_intent(ngx_http_request_t *r, ngx_armoriq_ctx_t *ctx)
         rec.verdict = aiq_cstr(ctx->d.verdict == AIQ_VERDICT_HOLD ? "HOLD"
                                                                   : "DENY");
         rec.detail = aiq_cstr(ctx->d.err.text);
+        flags = NGX_ARMORIQ_RECORD_DENIED;
 
         if (ctx->permit) {
             rec.dry_run = 1;

@@ -292,6 +292,52 @@ ngx_armoriq_life_state(ngx_armoriq_worker_t *w, ngx_uint_t state, char *why,
 }
 
 
+/* denials that nobody can read of; once a second is enough; 1: it was said */
+
+ngx_uint_t
+ngx_armoriq_life_lost(ngx_armoriq_worker_t *w, ngx_uint_t now)
+{
+    u_char                buf[64];
+    uint64_t              lost;
+    aiq_out_t             m;
+    ngx_slab_pool_t      *shpool;
+    ngx_armoriq_zone_t   *zone;
+    ngx_armoriq_shctx_t  *sh;
+
+    zone = w->conf->zone->data;
+    shpool = zone->shpool;
+    sh = zone->sh;
+
+    ngx_shmtx_lock(&shpool->mutex);
+
+    lost = 0;
+
+    if (sh->lost && (now || sh->lost_said != ngx_time())) {
+        lost = sh->lost;
+        sh->lost = 0;
+        sh->lost_said = ngx_time();
+    }
+
+    ngx_shmtx_unlock(&shpool->mutex);
+
+    if (lost == 0) {
+        return 0;
+    }
+
+    ngx_log_error(NGX_LOG_CRIT, w->cycle->log, 0,
+                  "armoriq: %uL denials could not be recorded: more than can "
+                  "be written", lost);
+
+    aiq_out_init(&m, buf, sizeof(buf));
+    aiq_out_str(&m, "\"denials\":");
+    aiq_out_int(&m, (int64_t) lost);
+
+    ngx_armoriq_life_event(w, "LOST", &m);
+
+    return 1;
+}
+
+
 void
 ngx_armoriq_life_low(ngx_armoriq_worker_t *w)
 {

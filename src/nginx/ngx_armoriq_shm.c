@@ -249,8 +249,15 @@ ngx_armoriq_init_shctx(ngx_armoriq_zone_t *zone, size_t size)
     sh->size = n & ~(size_t) 4095;
     sh->ring = ngx_slab_alloc(zone->shpool, sh->size);
 
-    sh->results = ngx_slab_calloc(zone->shpool, NGX_ARMORIQ_RESULTS
-                                            * sizeof(ngx_armoriq_result_t));
+    /* all that fits the ring may get its result at once */
+
+    for (n = NGX_ARMORIQ_RESULTS; n < sh->size / NGX_ARMORIQ_RECORD; n *= 2) {
+        /* void */
+    }
+
+    sh->nresults = n;
+    sh->results = ngx_slab_calloc(zone->shpool,
+                                  n * sizeof(ngx_armoriq_result_t));
 
     if (sh->seen == NULL || sh->opened_sessions == NULL || sh->ring == NULL
         || sh->results == NULL)

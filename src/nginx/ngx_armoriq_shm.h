@@ -20,7 +20,8 @@
 #define NGX_ARMORIQ_LAYOUT    5
 #define NGX_ARMORIQ_WAYS      4
 #define NGX_ARMORIQ_SESSION_WAYS  8
-#define NGX_ARMORIQ_RESULTS   16384     /* a power of two */
+#define NGX_ARMORIQ_RESULTS   16384     /* at least; a power of two */
+#define NGX_ARMORIQ_RECORD    128       /* bytes in the ring, at least */
 
 
 typedef struct {
@@ -78,6 +79,7 @@ typedef struct {
 
 #define NGX_ARMORIQ_ENTRY_PAD    0x100
 #define NGX_ARMORIQ_ENTRY_VOID   0x200
+#define NGX_ARMORIQ_ENTRY_SYNC   0x400  /* not written before it is synced */
 
 #define ngx_armoriq_entry_size(len)                                           \
     (sizeof(ngx_armoriq_entry_t) + ngx_align(len, 16))
@@ -138,6 +140,7 @@ struct ngx_armoriq_shctx_s {
     ngx_uint_t                witness_late;
 
     ngx_armoriq_result_t     *results;
+    ngx_uint_t                nresults; /* a power of two */
 
     /* what the log says of itself: see ngx_armoriq_life.c */
 
@@ -147,6 +150,8 @@ struct ngx_armoriq_shctx_s {
     uint32_t                  coming;   /* workers of a reload */
     int64_t                   tried;    /* when there was no room */
     uint64_t                  turned;   /* calls away, since it is not OK */
+    uint64_t                  lost;     /* denials, not said yet */
+    time_t                    lost_said;
     uint64_t                  wrote;    /* when; monotonic milliseconds */
     u_char                    config[AIQ_HASH_LEN];
     ngx_pid_t                 workers[NGX_MAX_PROCESSES];
@@ -167,6 +172,11 @@ typedef struct {
 
 aiq_rc_t ngx_armoriq_shm_restore(void *data,
     const unsigned char token[AIQ_HASH_LEN], uint32_t step, int64_t exp);
+
+/* what became of a record, or of one that is not so old */
+
+#define ngx_armoriq_result_of(sh, n)                                          \
+    (&(sh)->results[(n) & ((sh)->nresults - 1)])
 
 /* session: who may use it */
 

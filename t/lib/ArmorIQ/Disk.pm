@@ -60,7 +60,7 @@ sub begin {
         return;
     });
 
-    $t->run(<<'EOF');
+    $t->run(<<'EOF', events => 'worker_connections 4096;');
 %%ARMORIQ%%
 
 upstream infra {
