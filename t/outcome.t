@@ -502,6 +502,7 @@ sub served {
                 serverInfo => { name => 'x', version => '1' } }) });
 
         $s->put('HTTP/1.1 ' . (defined $id ? 200 : 202) . " X\r\n$json"
+                . "Connection: close\r\n"
                 . 'Content-Length: ' . length($text) . "\r\n\r\n$text");
         close $s->{up};
 
