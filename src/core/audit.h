@@ -285,6 +285,14 @@ aiq_rc_t aiq_audit_resolve(const char *dir, const aiq_audit_resolve_t *r,
 aiq_rc_t aiq_audit_lock_file(const char *dir, const char *name, int *fd,
     aiq_err_t *err);
 
+/*
+ * Locks it, and opens it again if it is another one by now: -1 is none yet.
+ * Blocks.
+ */
+
+aiq_rc_t aiq_audit_turn(aiq_audit_t *log, const char *name, int *fd,
+    aiq_err_t *err);
+
 
 /* reading */
 

@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <sys/file.h>
 
-#include "audit_file.h"
+#include "audit_open.h"
 
 
 static int aiq_audit_lock_there(int dir, const char *name, int fd);
@@ -55,6 +55,13 @@ aiq_audit_lock_take(int dir, const char *name, int wait, int *fd,
 
     return aiq_fail(err, AIQ_E_AUDIT_UNAVAILABLE,
                     "audit file %s does not stay where it is", name);
+}
+
+
+aiq_rc_t
+aiq_audit_turn(aiq_audit_t *log, const char *name, int *fd, aiq_err_t *err)
+{
+    return aiq_audit_lock_take(log->dir, name, 1, fd, err);
 }
 
 

@@ -39,7 +39,6 @@ typedef struct {
 
 static aiq_rc_t ngx_armoriq_flush_run(ngx_armoriq_journal_t *j);
 static void ngx_armoriq_flush_state(ngx_armoriq_journal_t *j);
-static ngx_int_t ngx_armoriq_flush_lock(ngx_armoriq_journal_t *j);
 static void ngx_armoriq_flush_collect(ngx_armoriq_journal_t *j,
     ngx_armoriq_group_t *g);
 static aiq_rc_t ngx_armoriq_flush_write(ngx_armoriq_journal_t *j,
@@ -66,7 +65,8 @@ ngx_armoriq_flush(ngx_armoriq_journal_t *j)
 
     j->proved = 0;
 
-    locked = (ngx_armoriq_flush_lock(j) == NGX_OK);
+    locked = (aiq_audit_turn(j->log, NGX_ARMORIQ_FLUSH_LOCK, &j->lock, &j->err)
+              == AIQ_OK);
 
     j->failed = (!locked || ngx_armoriq_flush_run(j) != AIQ_OK);
 
@@ -160,51 +160,6 @@ ngx_armoriq_flush_state(ngx_armoriq_journal_t *j)
     }
 
     ngx_shmtx_unlock(&j->zone->shpool->mutex);
-}
-
-
-/* a lock that was deleted meanwhile keeps nobody out */
-
-static ngx_int_t
-ngx_armoriq_flush_lock(ngx_armoriq_journal_t *j)
-{
-    ngx_uint_t       i;
-    ngx_file_info_t  fi, there;
-
-    for (i = 0; i < 10; i++) {
-
-        if (j->lock == NGX_INVALID_FILE
-            && aiq_audit_lock_file((char *) j->worker->conf->audit.data,
-                                   NGX_ARMORIQ_FLUSH_LOCK, &j->lock, &j->err)
-               != AIQ_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        while (flock(j->lock, LOCK_EX) == -1) {
-
-            if (ngx_errno != NGX_EINTR) {
-                (void) aiq_fail(&j->err, AIQ_E_AUDIT_UNAVAILABLE,
-                                "flock() of flush.lock failed");
-                return NGX_ERROR;
-            }
-        }
-
-        if (ngx_fd_info(j->lock, &fi) != NGX_FILE_ERROR
-            && ngx_file_info(j->lock_name, &there) != NGX_FILE_ERROR
-            && fi.st_ino == there.st_ino && fi.st_dev == there.st_dev)
-        {
-            return NGX_OK;
-        }
-
-        (void) close(j->lock);
-        j->lock = NGX_INVALID_FILE;
-    }
-
-    (void) aiq_fail(&j->err, AIQ_E_AUDIT_UNAVAILABLE,
-                    "flush.lock does not stay where it is");
-
-    return NGX_ERROR;
 }
 
 

@@ -59,9 +59,6 @@ ngx_armoriq_journal_init(ngx_armoriq_worker_t *w)
 
     /* a description of its own in each process: flock() goes by that */
 
-    (void) ngx_snprintf(j->lock_name, NGX_MAX_PATH, "%V/%s%Z",
-                        &w->conf->audit, NGX_ARMORIQ_FLUSH_LOCK);
-
     if (aiq_audit_lock_file((char *) w->conf->audit.data,
                             NGX_ARMORIQ_FLUSH_LOCK, &j->lock, &j->err)
         != AIQ_OK)

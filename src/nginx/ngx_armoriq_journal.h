@@ -30,7 +30,6 @@ typedef struct ngx_armoriq_journal_s {
     aiq_audit_t              *log;
     aiq_crypto_t             *crypto;
     ngx_fd_t                  lock;
-    u_char                    lock_name[NGX_MAX_PATH];
     uint64_t                  found;      /* in the ring, see resume */
     ngx_uint_t                wrote;      /* records, since last told */
     ngx_uint_t                failed;     /* unsigned  failed:1; */
